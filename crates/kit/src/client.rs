@@ -1,0 +1,77 @@
+//! Calls to another service of ours: one channel per service, and on every request the caller, the trace and a
+//! deadline.
+
+use std::time::Duration;
+
+use opentelemetry::propagation::Injector;
+use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::caller::{Caller, Minter};
+use crate::error::{Fault, status};
+
+/// Another service, as one of ours sees it. Connects on first use and again after the other side restarted.
+#[derive(Clone)]
+pub struct Upstream {
+    name: &'static str,
+    channel: Channel,
+    minter: Minter,
+}
+
+impl Upstream {
+    /// `address`: `http://host:port`.
+    pub fn new(name: &'static str, address: &str, minter: Minter) -> anyhow::Result<Self> {
+        let channel = Endpoint::from_shared(address.to_owned())?
+            .connect_timeout(Duration::from_secs(2))
+            .timeout(Duration::from_secs(30))
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true)
+            .connect_lazy();
+        Ok(Self { name, channel, minter })
+    }
+
+    /// The service's name, which is the audience of tokens made for it.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Wraps a message into a request that says who calls and how long we wait.
+    pub fn request<T>(
+        &self,
+        caller: &Caller,
+        deadline: Duration,
+        message: T,
+    ) -> Result<tonic::Request<T>, tonic::Status> {
+        let mut request = tonic::Request::new(message);
+        self.prepare(caller, deadline, request.metadata_mut()).map_err(|f| status(&f))?;
+        request.set_timeout(deadline);
+        Ok(request)
+    }
+
+    /// Adds caller and trace to the metadata of a request made elsewhere.
+    pub fn prepare(&self, caller: &Caller, _deadline: Duration, meta: &mut MetadataMap) -> Result<(), Fault> {
+        let token = self.minter.mint(caller, self.name)?;
+        let bearer = MetadataValue::try_from(format!("Bearer {token}")).map_err(Fault::internal)?;
+        meta.insert("authorization", bearer);
+        crate::telemetry::inject(&mut Metadata(meta));
+        Ok(())
+    }
+}
+
+struct Metadata<'a>(&'a mut MetadataMap);
+
+impl Injector for Metadata<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if let (Ok(key), Ok(value)) =
+            (MetadataKey::from_bytes(key.as_bytes()), MetadataValue::try_from(value))
+        {
+            self.0.insert(key, value);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! A service, alive: one listener for gRPC, `/healthz`, `/readyz` and `/metrics`; tasks under one token; a drain with
+//! a deadline when asked to stop.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tracing::Instrument;
+
+use crate::config::Common;
+use crate::error::{Code, Fault, status};
+use crate::service::{Ready, Service};
+use crate::telemetry::{self, Headers};
+
+/// The largest message a service reads from another; what is larger is streamed.
+pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
+
+/// Makes aws-lc-rs the one provider of cryptography. Call it first in every process and test.
+pub fn crypto() {
+    // Both say "already set" the second time, which is what we want.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().ok();
+}
+
+/// The `main` of a service: settings, then the service, then serving until a signal.
+pub fn main<C, F, Fut>(common: fn(&C) -> &Common, build: F) -> ExitCode
+where
+    C: clap::Parser,
+    F: FnOnce(C) -> Fut,
+    Fut: Future<Output = anyhow::Result<Service>>,
+{
+    crypto();
+    let outcome = crate::config::load::<C>().and_then(|config| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let settings = common(&config).clone();
+        runtime.block_on(async move {
+            let service = build(config).await?;
+            telemetry::start(service.name, &settings.log, settings.otlp_endpoint.as_deref())?;
+            let listener = TcpListener::bind(settings.listen)
+                .await
+                .with_context(|| format!("failed to listen on {}", settings.listen))?;
+            let stop = CancellationToken::new();
+            on_signal(stop.clone());
+            let served = serve(service, listener, stop, Duration::from_secs(settings.drain_seconds)).await;
+            tokio::task::spawn_blocking(telemetry::flush).await.ok();
+            served
+        })
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Cancels the token at SIGTERM or SIGINT.
+#[expect(clippy::disallowed_methods, reason = "outlives every service of the process")]
+pub fn on_signal(stop: CancellationToken) {
+    tokio::spawn(async move {
+        let term = async {
+            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+                Ok(mut s) => s.recv().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = term => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stop.cancel();
+    });
+}
+
+/// Serves until the token is cancelled, then drains: no new connection, the running requests and tasks finish within
+/// `drain`.
+pub async fn serve(
+    service: Service,
+    listener: TcpListener,
+    stop: CancellationToken,
+    drain: Duration,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    let name = service.name;
+    let mut tasks = JoinSet::new();
+    let Service { routes, rooms, http, tasks: work, ready, verifier, check, descriptors, .. } = service;
+    anyhow::ensure!(
+        rooms.is_empty() || verifier.is_some(),
+        "{name} has rooms and nothing that verifies callers"
+    );
+    for (task, run) in work {
+        let span = tracing::info_span!(parent: None, "task", service = name, task);
+        let future = run(stop.clone());
+        let stop = stop.clone();
+        tasks.spawn(
+            async move {
+                let outcome = future.await;
+                if let Err(e) = &outcome
+                    && !stop.is_cancelled()
+                {
+                    tracing::error!(error = %format!("{e:#}"), "task {task} of {name} failed: {e:#}");
+                    stop.cancel();
+                }
+                outcome
+            }
+            .instrument(span),
+        );
+    }
+    let gate = Gate { name, verifier, check };
+    let grpc = grpc_router(routes, &rooms, descriptors, gate).await?;
+    let probes = axum::Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(readyz).with_state((Arc::new(ready), stop.clone())))
+        .route("/metrics", get(|| async { telemetry::metrics().render() }));
+    telemetry::metrics();
+    let app = grpc.merge(probes).merge(http);
+    tracing::info!(service = name, listen = %address, "{name} listens on {address}");
+    let graceful = stop.clone().cancelled_owned();
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(graceful);
+    let serving = async move { serving.await };
+    tokio::pin!(serving);
+    let early = tokio::select! {
+        outcome = &mut serving => Some(outcome),
+        () = stop.cancelled() => None,
+    };
+    stop.cancel();
+    let rest = async {
+        if early.is_none() {
+            serving.await.ok();
+        }
+        let mut failed = None;
+        while let Some(ended) = tasks.join_next().await {
+            if let Ok(Err(e)) = ended {
+                failed.get_or_insert(e);
+            }
+        }
+        failed
+    };
+    match tokio::time::timeout(drain, rest).await {
+        Ok(None) => tracing::info!(service = name, "{name} drained and stopped"),
+        Ok(Some(e)) => return Err(e),
+        Err(_) => tracing::warn!(service = name, "{name} stopped with work under way after {drain:?}"),
+    }
+    match early {
+        Some(outcome) => outcome.context("failed to serve"),
+        None => Ok(()),
+    }
+}
+
+async fn readyz(
+    State((checks, stop)): State<(Arc<Vec<(&'static str, Ready)>>, CancellationToken)>,
+) -> Response {
+    if stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    let each = checks.iter().map(|(name, check)| async move {
+        match tokio::time::timeout(Duration::from_secs(2), check()).await {
+            Ok(Ok(())) => (true, format!("ok {name}\n")),
+            // The cause may name hosts; the log has it.
+            Ok(Err(e)) => {
+                tracing::warn!(check = name, error = %format!("{e:#}"), "{name} is not ready: {e:#}");
+                (false, format!("not ready: {name}\n"))
+            }
+            Err(_) => (false, format!("no answer: {name}\n")),
+        }
+    });
+    let all = futures_util::future::join_all(each).await;
+    let code = if all.iter().all(|(ok, _)| *ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, all.into_iter().map(|(_, line)| line).collect::<String>()).into_response()
+}
+
+async fn grpc_router(
+    mut routes: tonic::service::RoutesBuilder,
+    rooms: &[&'static str],
+    descriptors: Option<&'static [u8]>,
+    gate: Gate,
+) -> anyhow::Result<axum::Router> {
+    if rooms.is_empty() {
+        return Ok(axum::Router::new());
+    }
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for room in rooms {
+        reporter.set_service_status(room, tonic_health::ServingStatus::Serving).await;
+    }
+    routes.add_service(health);
+    if let Some(set) = descriptors {
+        let reflection =
+            tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(set);
+        routes.add_service(reflection.build_v1()?);
+    }
+    let gate = Arc::new(gate);
+    let guard = move |request: axum::extract::Request, next: axum::middleware::Next| {
+        let gate = gate.clone();
+        async move { gate.pass(request, next).await }
+    };
+    Ok(routes.routes().into_axum_router().layer(axum::middleware::from_fn(guard)))
+}
+
+/// What every gRPC call passes before its room: span, caller, validation; and the measure of it afterwards.
+struct Gate {
+    name: &'static str,
+    verifier: Option<crate::caller::Verifier>,
+    check: Option<crate::service::Check>,
+}
+
+impl Gate {
+    async fn pass(&self, mut request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+        let path = request.uri().path().to_owned();
+        // Probes and reflection carry no caller and tell nothing about companies.
+        if path.starts_with("/grpc.") {
+            return next.run(request).await;
+        }
+        let begun = Instant::now();
+        let span = tracing::info_span!("grpc", otel.name = %path, otel.kind = "server", service = self.name, rpc = %path,
+            request.id = tracing::field::Empty, company.id = tracing::field::Empty);
+        telemetry::adopt(&span, &Headers(request.headers()));
+        let response = match self.admit(&mut request, &span).await {
+            Err(fault) => status(&fault).into_http::<Body>().into_response(),
+            Ok(()) => self.forward(&path, request, next).instrument(span.clone()).await,
+        };
+        let code =
+            response.headers().get("grpc-status").and_then(|v| v.to_str().ok()).unwrap_or("0").to_owned();
+        metrics::histogram!("grpc_server_handling_seconds", "service" => self.name, "rpc" => path.clone())
+            .record(begun.elapsed().as_secs_f64());
+        metrics::counter!("grpc_server_handled_total", "service" => self.name, "rpc" => path, "code" => code)
+            .increment(1);
+        response
+    }
+
+    async fn admit(&self, request: &mut axum::extract::Request, span: &tracing::Span) -> Result<(), Fault> {
+        let refused = || Fault::new(Code::Unauthenticated, "unauthenticated", "no inner token");
+        let verifier = self.verifier.as_ref().ok_or_else(refused)?;
+        let header = request.headers().get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+        let token = header.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(refused)?;
+        let caller = verifier.verify(token)?;
+        span.record("request.id", caller.request_id.as_str());
+        if let Some(scope) = &caller.scope {
+            span.record("company.id", scope.company.as_str());
+        }
+        request.extensions_mut().insert(caller);
+        Ok(())
+    }
+
+    async fn forward(
+        &self,
+        path: &str,
+        request: axum::extract::Request,
+        next: axum::middleware::Next,
+    ) -> Response {
+        let Some(check) = self.check else { return next.run(request).await };
+        if !(check.is_unary)(path) {
+            return next.run(request).await;
+        }
+        match checked(check, path, request).await {
+            Ok(request) => next.run(request).await,
+            Err(refusal) => refusal.into_http::<Body>().into_response(),
+        }
+    }
+}
+
+/// Reads the one message of a unary request, checks it and puts it back.
+async fn checked(
+    check: crate::service::Check,
+    path: &str,
+    request: axum::extract::Request,
+) -> Result<axum::extract::Request, tonic::Status> {
+    let (parts, body) = request.into_parts();
+    let read = Limited::new(body, MAX_MESSAGE + 5).collect().await;
+    let frame = read
+        .map_err(|_| status(&Fault::new(Code::TooLarge, "too_large", "the message is too large")))?
+        .to_bytes();
+    // Five bytes of frame header: compressed?, length. A compressed one is only sent by clients of other makes.
+    if frame.first() == Some(&0) && frame.len() >= 5 {
+        (check.message)(path, &frame[5..])?;
+    }
+    Ok(Request::from_parts(parts, axum::body::Body::from(frame)))
+}
