@@ -1,1 +1,75 @@
-fn main() {}
+//! One command per intention: `cargo xtask up | down | status | test | bench | load | ci | tidy | openapi`.
+
+mod bench;
+mod debs;
+mod dev;
+mod down;
+mod files;
+mod openapi;
+mod process;
+mod replica_set;
+mod servers;
+mod shell;
+mod test;
+mod tidy;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Runs, tests and checks Retention Stack.")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Gets what is needed, builds, starts everything on loopback and loads the demo company.
+    Up(up::Options),
+    /// Stops what `up` started.
+    Down,
+    /// Says what runs and where.
+    Status,
+    /// Runs the whole suite against a MongoDB and a NATS of its own.
+    Test(test::Options),
+    /// Loads a company's files through the public API; `cargo xtask load --help` says which.
+    Load {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Measures a release build against bare handlers of the same run.
+    Bench(bench::Options),
+    /// Every check of the repository, then the tests; what CI runs.
+    Ci,
+    /// Checks the layering rules and the house rules that a compiler does not know.
+    Tidy,
+    /// Writes `docs/openapi.json`, `docs/access.md` and `docs/settings.md`, or with `--check` compares them.
+    Openapi {
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().command {
+        Command::Up(options) => up::up(&options),
+        Command::Down => down::down(),
+        Command::Status => down::status(),
+        Command::Test(options) => test::test(&options),
+        Command::Load { args } => up::load(&args),
+        Command::Bench(options) => bench::bench(&options),
+        Command::Ci => shell::run("bash", [".ci/run"]),
+        Command::Tidy => tidy::tidy(),
+        Command::Openapi { check } => openapi::openapi(check),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("\nxtask: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

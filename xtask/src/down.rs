@@ -1,0 +1,48 @@
+//! `cargo xtask down` and `status`.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::dev::{SERVICES, Settings};
+use crate::process::Slot;
+use crate::{files, servers, up};
+
+/// Stops the services, then the servers; nothing of ours is left running.
+pub fn down() -> Result<()> {
+    let folder = files::dev("run");
+    let mut stopped = Vec::new();
+    for name in ["gateway", "stack"].into_iter().chain(SERVICES) {
+        if Slot::new(&folder, name).stop(Duration::from_secs(25))? {
+            stopped.push(name);
+        }
+    }
+    servers::stop(&folder)?;
+    match stopped.as_slice() {
+        [] => println!("nothing of ours was running"),
+        names => println!("stopped {}", names.join(", ")),
+    }
+    Ok(())
+}
+
+/// A line for each process.
+pub fn status() -> Result<()> {
+    let folder = files::dev("run");
+    let slots = Slot::all(&folder);
+    if slots.iter().all(|s| s.running().is_none()) {
+        println!("nothing runs; `cargo xtask up` starts everything");
+        return Ok(());
+    }
+    for slot in slots {
+        let state = slot
+            .running()
+            .map_or("dead; `cargo xtask up` starts it again".into(), |pid| format!("running, pid {pid}"));
+        println!("{:<14} {state}", slot.name());
+    }
+    let settings = Settings::open(&files::dev(""), None)?;
+    for service in SERVICES {
+        let state = if up::ready(settings.port(service)) { "ready" } else { "not ready" };
+        println!("{service:<14} {} {state}", settings.address(service));
+    }
+    Ok(())
+}
