@@ -1,0 +1,91 @@
+//! What a provider can do, as data: the rows of the capability table.
+
+use super::act::{Act, SwitchAt};
+
+/// Whether something can be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ability {
+    Yes,
+    /// Only where the named condition holds for the subscription (`single_item_without_schedule`).
+    If(&'static str),
+    No,
+}
+
+impl Ability {
+    /// `yes`, `conditional`, `no`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::If(_) => "conditional",
+            Self::No => "no",
+        }
+    }
+
+    /// The condition's slug, where there is one.
+    pub fn condition(self) -> Option<&'static str> {
+        match self {
+            Self::If(slug) => Some(slug),
+            Self::Yes | Self::No => None,
+        }
+    }
+
+    pub fn is_possible(self) -> bool {
+        self != Self::No
+    }
+}
+
+/// A provider's column of the table. Offers are published against it; the contract suite holds adapters to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    pub discount: Ability,
+    pub pause: Ability,
+    pub plan_switch_now: Ability,
+    pub plan_switch_at_period_end: Ability,
+    pub trial_extension: Ability,
+    pub term_extension: Ability,
+    pub credit: Ability,
+    pub refund: Ability,
+    pub cancel_at_period_end: Ability,
+    pub cancel_now: Ability,
+}
+
+impl Abilities {
+    /// The rows, by slug, in the table's order.
+    pub fn rows(&self) -> [(&'static str, Ability); 10] {
+        let Self {
+            discount,
+            pause,
+            plan_switch_now,
+            plan_switch_at_period_end,
+            trial_extension,
+            term_extension,
+            credit,
+            refund,
+            cancel_at_period_end,
+            cancel_now,
+        } = *self;
+        [
+            ("discount", discount),
+            ("pause", pause),
+            ("plan_switch_now", plan_switch_now),
+            ("plan_switch_at_period_end", plan_switch_at_period_end),
+            ("trial_extension", trial_extension),
+            ("term_extension", term_extension),
+            ("credit", credit),
+            ("refund", refund),
+            ("cancel_at_period_end", cancel_at_period_end),
+            ("cancel_now", cancel_now),
+        ]
+    }
+
+    /// Whether an act can be done.
+    pub fn of(&self, act: &Act) -> Ability {
+        match act {
+            Act::Discount { .. } | Act::RemoveDiscount { .. } => self.discount,
+            Act::Pause { .. } | Act::Resume => self.pause,
+            Act::SwitchPlan { at: SwitchAt::Now { .. }, .. } => self.plan_switch_now,
+            Act::SwitchPlan { at: SwitchAt::PeriodEnd, .. } => self.plan_switch_at_period_end,
+            Act::CancelAtPeriodEnd { .. } | Act::UndoCancel => self.cancel_at_period_end,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Billing providers behind one trait: small verbs over our own types. What a provider can do is data
+//! ([`Abilities`]), what it did is read back ([`Provider::subscription`]), and which one serves a company is a
+//! `match` ([`open`]).
+
+mod abilities;
+mod act;
+mod catalog;
+mod error;
+mod inbound;
+pub mod mrr;
+mod snapshot;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kit::{Scope, SecretString, SharedClock};
+use serde::{Deserialize, Serialize};
+
+pub use abilities::{Abilities, Ability};
+pub use act::{Act, Cut, IdempotencyKey, Keep, Receipt, SwitchAt, Term};
+pub use catalog::{Catalog, Coupon, Plan, Price};
+pub use error::ProviderError;
+pub use inbound::{Fact, FactKind, InboundCall, Rejected};
+pub use snapshot::{
+    CustomerSnapshot, Discount, ExternalId, Interval, PauseKind, PendingChange, Snapshot, State,
+};
+
+/// One connection to a billing provider, for one company and mode.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What this provider can do, and under which conditions.
+    fn abilities(&self) -> &'static Abilities;
+
+    /// Checks signature and age of a call the provider made to us, then reads what it says. There is no call without
+    /// a check: a connection without a secret accepts none.
+    fn verify(&self, call: &InboundCall<'_>) -> Result<Vec<Fact>, Rejected>;
+
+    /// Whether the credentials work, and whose they are.
+    async fn test(&self) -> Result<AccountInfo, ProviderError>;
+
+    /// The subscription as it stands at the provider now.
+    async fn subscription(&self, id: &ExternalId) -> Result<Snapshot, ProviderError>;
+
+    /// The customer as it stands at the provider now; one deleted there says so.
+    async fn customer(&self, id: &ExternalId) -> Result<CustomerSnapshot, ProviderError>;
+
+    /// Does one act on a subscription. The same key acts once, however often it is sent. The receipt says that the
+    /// provider took the request; what it came to is read back.
+    async fn apply(
+        &self,
+        subscription: &ExternalId,
+        act: &Act,
+        key: &IdempotencyKey,
+    ) -> Result<Receipt, ProviderError>;
+
+    /// Plans, prices and coupons to build offers from.
+    async fn catalog(&self) -> Result<Catalog, ProviderError>;
+
+    /// The next page of what changed. From [`Cursor::start`] this is everything there is, ended subscriptions
+    /// included; from the cursor of a finished pass it is what happened since. Keep `next` after every page: a pass
+    /// cut short goes on from there.
+    async fn changes(&self, since: &Cursor) -> Result<ChangePage, ProviderError>;
+}
+
+/// The providers we speak with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    Stripe,
+    Chargebee,
+    Recurly,
+    /// The built-in one: a billing system of our own for the demo company, test mode and tests.
+    Simulated,
+}
+
+impl ProviderKind {
+    pub const ALL: [Self; 4] = [Self::Stripe, Self::Chargebee, Self::Recurly, Self::Simulated];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stripe => "stripe",
+            Self::Chargebee => "chargebee",
+            Self::Recurly => "recurly",
+            Self::Simulated => "simulated",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// How one company's account at a provider is reached. Secrets print as `[REDACTED]`.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub kind: ProviderKind,
+    pub scope: Scope,
+    /// Another address than the provider's own: a sandbox, a fake.
+    pub base_url: Option<String>,
+    /// The API key; the simulated provider needs none.
+    pub key: Option<SecretString>,
+    /// The account to act for, where one key serves several (`acct_…`).
+    pub account: Option<String>,
+    /// The secrets of the webhook endpoint: two while one is being replaced.
+    pub webhook_secrets: Vec<SecretString>,
+}
+
+/// What adapters need from the process they run in.
+#[derive(Clone)]
+pub struct Tools {
+    http: connect::http::Http,
+    clock: SharedClock,
+}
+
+impl Tools {
+    /// `db` is the service's own: the simulated provider keeps its books there.
+    pub async fn open(
+        db: &mongodb::Database,
+        http: connect::http::Http,
+        clock: SharedClock,
+    ) -> anyhow::Result<Self> {
+        let _ = db;
+        Ok(Self { http, clock })
+    }
+}
+
+/// The adapter for a connection.
+pub fn open(connection: &Connection, tools: &Tools) -> Result<Arc<dyn Provider>, ProviderError> {
+    let _ = (&tools.http, &tools.clock);
+    match connection.kind {
+        ProviderKind::Stripe | ProviderKind::Simulated | ProviderKind::Chargebee | ProviderKind::Recurly => {
+            Err(ProviderError::NotOffered("provider_not_available"))
+        }
+    }
+}
+
+/// Whose credentials these are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountInfo {
+    pub id: String,
+    pub name: String,
+    /// Whether real money moves; none where the provider does not say.
+    pub live: Option<bool>,
+    /// The account's country, ISO 3166, where known.
+    pub country: Option<String>,
+}
+
+/// A place in the changes of a provider. Opaque outside the adapter that made it; store it as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// Before everything.
+    pub fn start() -> Self {
+        Self::default()
+    }
+
+    /// A cursor kept as text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_start(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Some of what changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangePage {
+    pub changes: Vec<Change>,
+    /// Where the next page begins.
+    pub next: Cursor,
+    /// Nothing more for now: `next` is where a later pass starts.
+    pub done: bool,
+}
+
+/// One thing as it stands at the provider. Customers come before their subscriptions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Customer(CustomerSnapshot),
+    Subscription(Box<Snapshot>),
+}
