@@ -1,28 +1,32 @@
 //! `cargo xtask down` and `status`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::dev::{SERVICES, Settings};
 use crate::process::Slot;
-use crate::{files, servers, up};
+use crate::{files, up};
 
-/// Stops the services, then the servers; nothing of ours is left running.
+/// Stops what `up` started; nothing of ours is left running.
 pub fn down() -> Result<()> {
-    let folder = files::dev("run");
-    let mut stopped = Vec::new();
-    for name in ["gateway", "stack"].into_iter().chain(SERVICES) {
-        if Slot::new(&folder, name).stop(Duration::from_secs(25))? {
-            stopped.push(name);
-        }
-    }
-    servers::stop(&folder)?;
-    match stopped.as_slice() {
+    match stop(&files::dev("run"))?.as_slice() {
         [] => println!("nothing of ours was running"),
         names => println!("stopped {}", names.join(", ")),
     }
     Ok(())
+}
+
+/// Stops what runs from a folder: the door first, the servers last.
+pub fn stop(folder: &Path) -> Result<Vec<&'static str>> {
+    let mut stopped = Vec::new();
+    for name in ["gateway", "stack"].into_iter().chain(SERVICES).chain(["nats-server", "mongod"]) {
+        if Slot::new(folder, name).stop(Duration::from_secs(25))? {
+            stopped.push(name);
+        }
+    }
+    Ok(stopped)
 }
 
 /// A line for each process.

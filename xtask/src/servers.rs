@@ -94,17 +94,13 @@ impl Servers {
         Ok(Self { folder: folder.to_owned(), mongo_port, nats_port })
     }
 
+    /// Stops both.
     pub fn stop(&self) -> Result<()> {
-        stop(&self.folder)
+        for name in ["nats-server", "mongod"] {
+            Slot::new(&self.folder, name).stop(Duration::from_secs(20))?;
+        }
+        Ok(())
     }
-}
-
-/// Stops the servers whose pid files lie in a folder.
-pub fn stop(folder: &Path) -> Result<()> {
-    for name in ["nats-server", "mongod"] {
-        Slot::new(folder, name).stop(Duration::from_secs(20))?;
-    }
-    Ok(())
 }
 
 /// A port nobody listens on at this moment.

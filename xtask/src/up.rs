@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -45,15 +46,15 @@ pub fn up(options: &Options) -> Result<()> {
     step("building (the first time takes some minutes)");
     let binaries = dev::build(options.release)?;
     step(if options.separate { "starting six processes" } else { "starting the services" });
-    start(options, &settings, &servers, &binaries)?;
-    write_endpoints(&settings, &servers)?;
+    start(&folder, options.separate, &settings, &servers, &binaries)?;
+    write_endpoints(&folder, &settings, &servers)?;
     if !options.empty {
         step("loading the demo company");
-        load_into(&binaries.join("stack"), &["--demo".into()])?;
+        load_into(&binaries.join("stack"), &folder, &["--demo".into()])?;
     }
     drop(lock);
     println!("\nready after {} s\n", begun.elapsed().as_secs());
-    print!("{}", what_to_try(&read_endpoints()?));
+    print!("{}", what_to_try(&read_endpoints(&folder)?));
     if options.detach {
         println!("\n`cargo xtask down` stops everything.");
         return Ok(());
@@ -69,60 +70,59 @@ pub fn load(args: &[String]) -> Result<()> {
     if args.iter().any(|a| a == "--help" || a == "-h") {
         return shell::run(&binaries.join("stack").display().to_string(), ["load", "--help"]);
     }
-    read_endpoints().context("nothing runs; start it with `cargo xtask up --empty --detach`")?;
-    load_into(&binaries.join("stack"), args)
+    read_endpoints(&files::dev(""))
+        .context("nothing runs; start it with `cargo xtask up --empty --detach`")?;
+    load_into(&binaries.join("stack"), &files::dev(""), args)
 }
 
-fn load_into(stack: &std::path::Path, args: &[String]) -> Result<()> {
+/// Runs the loader against the stack of a folder.
+pub fn load_into(stack: &Path, folder: &Path, args: &[String]) -> Result<()> {
     let mut command = Command::new(stack);
-    command.arg("load").arg("--endpoints").arg(endpoints_path()).args(args);
+    command.arg("load").arg("--endpoints").arg(folder.join("endpoints.json")).args(args);
     shell::status(&mut command)
         .context("the demo company was not loaded; the service's log says why (.dev/run/*.log)")
 }
 
-fn start(
-    options: &Options,
-    settings: &Settings,
-    servers: &Servers,
-    binaries: &std::path::Path,
-) -> Result<()> {
-    let folder = files::dev("run");
-    let all = settings.environment(servers, &files::dev(""));
+/// Starts the services of a folder, in one process or in six, and waits until each is ready.
+fn start(at: &Path, separate: bool, settings: &Settings, servers: &Servers, binaries: &Path) -> Result<()> {
+    let folder = at.join("run");
     let patience = Duration::from_secs(60);
     let one = Slot::new(&folder, "stack");
-    // Changing between one process and six: the others make room first.
-    if options.separate {
-        one.stop(patience)?;
-    } else {
-        for service in SERVICES {
-            Slot::new(&folder, service).stop(patience)?;
-        }
-    }
-    let names: &[&str] = if options.separate { &SERVICES } else { &["stack"] };
-    for name in names {
-        let slot = Slot::new(&folder, name);
-        // A new build must not be mistaken for the running old one.
-        slot.stop(patience)?;
-        let ports: Vec<u16> = if *name == "stack" {
-            settings.ports.values().copied().collect()
-        } else {
-            vec![settings.port(name)]
-        };
-        for port in ports {
-            if !servers::is_free(port) {
-                bail!(
-                    "port {port} is taken by another program; stop that one, or choose another with `--port`"
-                );
-            }
-        }
-        let mut env = all.clone();
-        env.insert("RETENTION_LISTEN".into(), format!("127.0.0.1:{}", settings.port(name)));
-        let args: &[&str] = if *name == "stack" { &["serve"] } else { &[] };
-        slot.start(&mut dev::process(&binaries.join(name), args, &env)?)?;
+    // A new build must not be mistaken for the running old one, nor six processes stand beside the one.
+    one.stop(patience)?;
+    if separate {
+        return SERVICES.iter().try_for_each(|service| start_one(at, service, settings, servers, binaries));
     }
     for service in SERVICES {
-        let slot = Slot::new(&folder, if options.separate { service } else { "stack" });
-        slot.wait(patience, || ready(settings.port(service)))?;
+        Slot::new(&folder, service).stop(patience)?;
+        free_or_sentence(settings.port(service))?;
+    }
+    let env = settings.environment(servers, at);
+    one.start(&mut dev::process(&binaries.join("stack"), &["serve"], &env)?)?;
+    SERVICES.iter().try_for_each(|service| one.wait(patience, || ready(settings.port(service))))
+}
+
+/// Starts one service as a process of its own and waits until it is ready.
+pub fn start_one(
+    at: &Path,
+    service: &str,
+    settings: &Settings,
+    servers: &Servers,
+    binaries: &Path,
+) -> Result<()> {
+    let slot = Slot::new(&at.join("run"), service);
+    slot.stop(Duration::from_secs(30))?;
+    let port = settings.port(service);
+    free_or_sentence(port)?;
+    let mut env = settings.environment(servers, at);
+    env.insert("RETENTION_LISTEN".into(), format!("127.0.0.1:{port}"));
+    slot.start(&mut dev::process(&binaries.join(service), &[], &env)?)?;
+    slot.wait(Duration::from_secs(60), || ready(port))
+}
+
+fn free_or_sentence(port: u16) -> Result<()> {
+    if !servers::is_free(port) {
+        bail!("port {port} is taken by another program; stop that one, or choose another with `--port`");
     }
     Ok(())
 }
@@ -140,17 +140,13 @@ pub fn ready(port: u16) -> bool {
     ask().unwrap_or(false)
 }
 
-fn endpoints_path() -> std::path::PathBuf {
-    files::dev("endpoints.json")
-}
-
-pub fn read_endpoints() -> Result<Value> {
-    Ok(serde_json::from_str(&fs::read_to_string(endpoints_path())?)?)
+fn read_endpoints(folder: &Path) -> Result<Value> {
+    Ok(serde_json::from_str(&fs::read_to_string(folder.join("endpoints.json"))?)?)
 }
 
 /// Writes where everything is; what the loader noted of the demo company stays.
-fn write_endpoints(settings: &Settings, servers: &Servers) -> Result<()> {
-    let demo = read_endpoints().ok().and_then(|e| e.get("demo").cloned());
+pub fn write_endpoints(folder: &Path, settings: &Settings, servers: &Servers) -> Result<()> {
+    let demo = read_endpoints(folder).ok().and_then(|e| e.get("demo").cloned());
     let inner = SERVICES.iter().filter(|s| **s != "gateway");
     let grpc: serde_json::Map<_, _> = inner.map(|s| ((*s).to_owned(), json!(settings.address(s)))).collect();
     let metrics: serde_json::Map<_, _> = SERVICES
@@ -163,13 +159,13 @@ fn write_endpoints(settings: &Settings, servers: &Servers) -> Result<()> {
         "metrics": metrics,
         "mongo": servers.mongo_uri(),
         "nats": servers.nats_url(),
-        "mail_dir": files::dev("mail").display().to_string(),
+        "mail_dir": folder.join("mail").display().to_string(),
         "operator": dev::KALE_ADMIN,
     });
     if let Some(demo) = demo {
         endpoints["demo"] = demo;
     }
-    files::write(&endpoints_path(), &format!("{endpoints:#}\n"))
+    files::write(&folder.join("endpoints.json"), &format!("{endpoints:#}\n"))
 }
 
 fn what_to_try(endpoints: &Value) -> String {
