@@ -4,4 +4,6 @@
 pub mod breaker;
 pub mod http;
 pub mod net;
+pub mod objects;
+pub mod sas;
 pub mod sign;
