@@ -9,6 +9,7 @@ mod error;
 mod inbound;
 pub mod mrr;
 mod snapshot;
+pub mod stripe;
 
 use std::sync::Arc;
 
@@ -126,9 +127,9 @@ impl Tools {
 
 /// The adapter for a connection.
 pub fn open(connection: &Connection, tools: &Tools) -> Result<Arc<dyn Provider>, ProviderError> {
-    let _ = (&tools.http, &tools.clock);
     match connection.kind {
-        ProviderKind::Stripe | ProviderKind::Simulated | ProviderKind::Chargebee | ProviderKind::Recurly => {
+        ProviderKind::Stripe => Ok(Arc::new(stripe::Stripe::new(connection, tools)?)),
+        ProviderKind::Simulated | ProviderKind::Chargebee | ProviderKind::Recurly => {
             Err(ProviderError::NotOffered("provider_not_available"))
         }
     }

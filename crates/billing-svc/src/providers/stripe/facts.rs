@@ -1,0 +1,94 @@
+//! Events as facts: which, about what, when. What it came to is read back.
+
+use kit::Mode;
+
+use super::{map, wire};
+use crate::providers::{ExternalId, Fact, FactKind, Rejected};
+
+/// Reads a signed event.
+pub fn read(body: &[u8], mode: Mode) -> Result<Fact, Rejected> {
+    let unreadable = |e: &dyn std::fmt::Display| Rejected::Unreadable(e.to_string());
+    let event: wire::Event = serde_json::from_slice(body).map_err(|e| unreadable(&e))?;
+    if event.object != "event" {
+        // A "thin" event holds no object; endpoints for those are another kind, which we do not set up.
+        return Err(Rejected::Unreadable(format!("{} is not an event we take", event.object)));
+    }
+    if event.livemode != (mode == Mode::Live) {
+        return Err(Rejected::OtherMode);
+    }
+    let (customer, subscription) = about(&event);
+    let occurred_at = map::second(event.created).map_err(|e| unreadable(&e))?;
+    Ok(Fact {
+        id: event.id,
+        kind: kind(&event.kind),
+        name: event.kind,
+        customer: customer.map(ExternalId::from),
+        subscription: subscription.map(ExternalId::from),
+        occurred_at,
+        provider_version: occurred_at.as_millisecond(),
+        live: Some(event.livemode),
+    })
+}
+
+/// The customer and the subscription an event is about.
+pub fn about(event: &wire::Event) -> (Option<String>, Option<String>) {
+    let object = &event.data.object;
+    let own = |kind: &str| object.id.clone().filter(|_| object.object == kind);
+    let linked = |r: &Option<wire::Ref<wire::Identified>>| r.as_ref().map(|r| r.id().to_owned());
+    let parent = object.parent.as_ref().and_then(|p| p.subscription_details.as_ref());
+    let customer = own("customer").or_else(|| linked(&object.customer));
+    let subscription = own("subscription")
+        .or_else(|| linked(&object.subscription))
+        .or_else(|| parent.and_then(|p| linked(&p.subscription)));
+    (customer, subscription)
+}
+
+fn kind(name: &str) -> FactKind {
+    let starts = |prefix| name.starts_with(prefix);
+    match name {
+        "invoice.paid" | "invoice.payment_succeeded" => FactKind::PaymentSucceeded,
+        "invoice.payment_failed" => FactKind::PaymentFailed,
+        _ if starts("customer.subscription.") || starts("customer.discount.") => FactKind::Subscription,
+        "customer.created" | "customer.updated" | "customer.deleted" => FactKind::Customer,
+        _ if starts("charge.dispute.") => FactKind::Dispute,
+        _ if starts("refund.") || starts("charge.refund") => FactKind::Refund,
+        _ if starts("invoice.") => FactKind::Invoice,
+        _ if starts("price.") || starts("product.") || starts("coupon.") || starts("plan.") => {
+            FactKind::Catalog
+        }
+        _ => FactKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_invoice_names_its_subscription_in_the_old_place_and_in_the_new() {
+        let event = |object: serde_json::Value| {
+            let whole = json!({"id": "evt_1", "object": "event", "type": "invoice.payment_failed", "created": 1_760_000_000,
+                "livemode": false, "data": {"object": object}});
+            read(whole.to_string().as_bytes(), Mode::Test).unwrap()
+        };
+        let old =
+            event(json!({"id": "in_1", "object": "invoice", "customer": "cus_1", "subscription": "sub_1"}));
+        let new = event(json!({"id": "in_1", "object": "invoice", "customer": "cus_1",
+            "parent": {"subscription_details": {"subscription": "sub_1"}}}));
+        assert_eq!(old, new);
+        assert_eq!(old.kind, FactKind::PaymentFailed);
+        assert_eq!(old.subscription, Some("sub_1".into()));
+    }
+
+    #[test]
+    fn the_other_mode_and_thin_events_are_refused() {
+        let body = json!({"id": "evt_1", "object": "event", "type": "customer.updated", "created": 1, "livemode": false,
+            "data": {"object": {"id": "cus_1", "object": "customer"}}});
+        assert_eq!(read(body.to_string().as_bytes(), Mode::Live), Err(Rejected::OtherMode));
+        let thin =
+            json!({"id": "evt_1", "object": "v2.core.event", "type": "x", "created": "2026-11-01T00:00:00Z"});
+        assert!(matches!(read(thin.to_string().as_bytes(), Mode::Test), Err(Rejected::Unreadable(_))));
+    }
+}
