@@ -1,0 +1,21 @@
+//! Settings of the content service.
+
+use clap::Parser;
+
+/// Settings, from flags or the environment.
+#[derive(Clone, Debug, Parser)]
+pub struct Config {
+    #[command(flatten)]
+    pub common: kit::config::Common,
+    #[command(flatten)]
+    pub data: kit::config::Data,
+    /// Where billing-svc answers: offers, subscriptions, redemptions.
+    #[arg(long, env = "RETENTION_BILLING_ADDR", default_value = "http://127.0.0.1:7402")]
+    pub billing_addr: String,
+    /// Where analytics-svc answers: what is known of a customer.
+    #[arg(long, env = "RETENTION_ANALYTICS_ADDR", default_value = "http://127.0.0.1:7404")]
+    pub analytics_addr: String,
+    /// Where identity-svc answers: companies and their public keys.
+    #[arg(long, env = "RETENTION_IDENTITY_ADDR", default_value = "http://127.0.0.1:7401")]
+    pub identity_addr: String,
+}

@@ -1,0 +1,79 @@
+//! What this service tells the others, and what it hears from them.
+
+use kit::{Caller, Outgoing, Scope, Timestamp};
+use prost::Message as _;
+use proto::events::event::Data;
+use proto::events::{Audited, ContentPublished, Event};
+
+/// Wraps what happened into an event, to be written beside the change that caused it.
+pub fn event(
+    scope: &Scope,
+    now: Timestamp,
+    kind: &str,
+    subject: &str,
+    sequence: i64,
+    data: Data,
+) -> Outgoing {
+    let id = kit::id::new("evt");
+    let event = Event {
+        id: id.clone(),
+        r#type: kind.to_owned(),
+        version: 1,
+        company_id: scope.company.clone(),
+        mode: scope.mode.as_str().to_owned(),
+        occurred_at: Some(kit::time::to_proto(now)),
+        subject: subject.to_owned(),
+        sequence,
+        data: Some(data),
+    };
+    Outgoing {
+        id,
+        kind: kind.to_owned(),
+        subject: subject.to_owned(),
+        scope: scope.clone(),
+        occurred_at: now,
+        body: event.encode_to_vec().into(),
+        traceparent: kit::telemetry::traceparent(),
+    }
+}
+
+/// A write by a person or a key, for the audit trail. Content holds neither secrets nor personal data; what changed is
+/// told by its versions, so the entry names the act.
+pub fn audited(
+    caller: &Caller,
+    scope: &Scope,
+    now: Timestamp,
+    resource: &str,
+    id: &str,
+    act: &str,
+) -> Outgoing {
+    let data = Audited {
+        actor_kind: caller.actor.kind.clone(),
+        actor_id: caller.actor.id.clone(),
+        role: caller.role.as_str().to_owned(),
+        resource: resource.to_owned(),
+        resource_id: id.to_owned(),
+        action: format!("{resource}.{act}"),
+        before: None,
+        after: None,
+        reason: caller.reason.clone().unwrap_or_default(),
+        request_id: caller.request_id.clone(),
+    };
+    event(scope, now, "audit.recorded", id, 0, Data::Audited(data))
+}
+
+/// `content.published`, or with another verb whatever else changes what customers see (`content.archived`).
+pub fn content(
+    scope: &Scope,
+    now: Timestamp,
+    verb: &str,
+    noun: &str,
+    id: &str,
+    number: u32,
+    hash: &str,
+) -> Outgoing {
+    let data =
+        ContentPublished { kind: noun.to_owned(), content_id: id.to_owned(), number, hash: hash.to_owned() };
+    let sequence = i64::from(number);
+    event(scope, now, &format!("content.{verb}"), id, sequence, Data::ContentPublished(data))
+}

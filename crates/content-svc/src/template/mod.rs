@@ -1,0 +1,6 @@
+//! Templates: a page as a whole, with its layout, its theme and the cards in their places. Publishing pins each card at
+//! its published version.
+
+mod model;
+
+pub use model::{Layout, Place, TemplateContent, TemplateHead, TemplateKind};
