@@ -1,1 +1,88 @@
+//! Domain events over NATS JetStream: published with an id the server de-duplicates by, consumed by durable consumers
+//! with retry, back-off, dead letters and replay. Knows no message of ours: bodies are bytes.
 
+mod dead;
+mod publish;
+mod subscribe;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use async_nats::jetstream;
+use async_nats::jetstream::stream;
+use kit::config::Data;
+
+pub use publish::headers;
+pub use subscribe::{Handler, Incoming, Outcome};
+
+/// The connection and the names of our streams.
+#[derive(Clone)]
+pub struct Bus {
+    client: async_nats::Client,
+    jetstream: jetstream::Context,
+    prefix: String,
+}
+
+impl Bus {
+    /// Connects and makes the streams where they are missing. A server that is down is waited for in the background;
+    /// only an address that cannot be read, or a server that answers wrongly, fails here.
+    pub async fn connect(data: &Data) -> Result<Self> {
+        let client = async_nats::ConnectOptions::new()
+            .retry_on_initial_connect()
+            .connection_timeout(Duration::from_secs(3))
+            .connect(&data.nats_url)
+            .await
+            .context("failed to read RETENTION_NATS_URL")?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(Duration::from_secs(5));
+        let bus = Self { client, jetstream, prefix: data.nats_prefix.clone() };
+        bus.streams().await?;
+        Ok(bus)
+    }
+
+    /// Makes both streams; options are a subset that NATS 2.9 and later servers accept.
+    async fn streams(&self) -> Result<()> {
+        let common = stream::Config {
+            retention: stream::RetentionPolicy::Limits,
+            storage: stream::StorageType::File,
+            duplicate_window: Duration::from_secs(10 * 60),
+            discard: stream::DiscardPolicy::Old,
+            ..Default::default()
+        };
+        let events = stream::Config {
+            name: self.events_stream(),
+            subjects: vec![format!("{}.ev.>", self.prefix)],
+            max_age: Duration::from_secs(14 * 24 * 3600),
+            ..common.clone()
+        };
+        let dead = stream::Config {
+            name: self.dead_stream(),
+            subjects: vec![format!("{}.dead.>", self.prefix)],
+            max_age: Duration::from_secs(30 * 24 * 3600),
+            ..common
+        };
+        for config in [events, dead] {
+            let name = config.name.clone();
+            self.jetstream
+                .get_or_create_stream(config)
+                .await
+                .with_context(|| format!("failed to make the stream {name}"))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn events_stream(&self) -> String {
+        format!("{}-events", self.prefix)
+    }
+
+    pub(crate) fn dead_stream(&self) -> String {
+        format!("{}-dead", self.prefix)
+    }
+
+    /// Whether the server answers.
+    pub async fn ready(&self) -> Result<()> {
+        let state = self.client.connection_state();
+        anyhow::ensure!(state == async_nats::connection::State::Connected, "NATS is not connected");
+        Ok(())
+    }
+}

@@ -1,1 +1,12 @@
+//! What tests of several crates share: databases of their own on real servers, clocks to move, fakes of what belongs to
+//! somebody else.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should say so and stop"
+)]
+
+mod servers;
+
+pub use servers::{TestDb, clock, data, eventually, mongo};

@@ -1,0 +1,76 @@
+//! Consumers on a real NATS.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use bus::{Bus, Handler, Incoming, Outcome};
+use kit::Outgoing;
+use kit::caller::{Mode, Scope};
+use tokio_util::sync::CancellationToken;
+
+/// Fails until the n-th time it is asked.
+struct Stubborn {
+    asked: AtomicU32,
+    until: u32,
+    hopeless: bool,
+}
+
+#[async_trait]
+impl Handler for Stubborn {
+    async fn handle(&self, batch: &[Incoming]) -> Vec<Outcome> {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        let outcome = match (asked < self.until, self.hopeless) {
+            (false, _) => Outcome::Done,
+            (true, true) => Outcome::Dead("cannot be read".into()),
+            (true, false) => Outcome::Retry("not yet".into()),
+        };
+        batch.iter().map(|_| outcome.clone()).collect()
+    }
+}
+
+fn event() -> Outgoing {
+    Outgoing {
+        id: kit::id::new("evt"),
+        kind: "note.changed".into(),
+        subject: "note_1".into(),
+        scope: Scope::new("com_1", Mode::Test),
+        occurred_at: "2026-11-23T10:00:00Z".parse().unwrap(),
+        body: bytes::Bytes::from_static(b"\x08\x01"),
+        traceparent: None,
+    }
+}
+
+#[tokio::test]
+async fn a_failed_event_is_given_again() {
+    let test = testkit::mongo().await;
+    let (bus, stop) = (Bus::connect(&test.data).await.unwrap(), CancellationToken::new());
+    let handler = Arc::new(Stubborn { asked: 0.into(), until: 2, hopeless: false });
+    let consumer =
+        tokio::task::spawn(bus.clone().subscribe("reader-svc", "note", handler.clone(), stop.clone()));
+    bus.publish(&[event()]).await.unwrap();
+    testkit::eventually("the third delivery", || async {
+        (handler.asked.load(Ordering::SeqCst) == 3).then_some(())
+    })
+    .await;
+    assert_eq!(bus.dead().await.unwrap(), 0);
+    stop.cancel();
+    consumer.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_hopeless_event_is_kept_aside_and_can_be_replayed() {
+    let test = testkit::mongo().await;
+    let (bus, stop) = (Bus::connect(&test.data).await.unwrap(), CancellationToken::new());
+    let handler = Arc::new(Stubborn { asked: 0.into(), until: 1, hopeless: true });
+    let consumer =
+        tokio::task::spawn(bus.clone().subscribe("reader-svc", "note", handler.clone(), stop.clone()));
+    bus.publish(&[event()]).await.unwrap();
+    testkit::eventually("a dead letter", || async { (bus.dead().await.unwrap() == 1).then_some(()) }).await;
+    assert_eq!(bus.replay("reader-svc").await.unwrap(), 1);
+    testkit::eventually("the replay", || async { (handler.asked.load(Ordering::SeqCst) == 2).then_some(()) })
+        .await;
+    assert_eq!(bus.dead().await.unwrap(), 0);
+    stop.cancel();
+    consumer.await.unwrap().unwrap();
+}

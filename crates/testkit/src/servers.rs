@@ -1,0 +1,97 @@
+//! The real MongoDB and NATS of a test run (`cargo xtask test` says where they are), shared by all tests; names of a
+//! test's own keep them apart.
+
+use anyhow::{Context, Result};
+use kit::config::Data;
+use mongodb::Database;
+
+/// Databases and streams of one test, taken away when it succeeded.
+pub struct TestDb {
+    /// Settings with names of this test's own, as a service takes them.
+    pub data: Data,
+}
+
+/// Settings that point to the servers of the run, with fresh names.
+pub fn data() -> Data {
+    let name = kit::id::new("t");
+    let at = |variable: &str| {
+        read(variable).unwrap_or_else(|| panic!("{variable} is not set; run tests with `cargo xtask test`"))
+    };
+    Data {
+        mongo_uri: at("MONGODB_URI"),
+        mongo_prefix: name.clone(),
+        nats_url: at("NATS_URL"),
+        nats_prefix: name,
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where the servers of a test run are is not a setting of a service"
+)]
+fn read(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
+
+/// Fresh databases for one test.
+pub async fn mongo() -> TestDb {
+    kit::run::crypto();
+    TestDb { data: data() }
+}
+
+impl TestDb {
+    /// The database of one service.
+    pub async fn db(&self, service: &str) -> Database {
+        store::connect(&self.data, service).await.expect("the address of the test's MongoDB can be read")
+    }
+
+    async fn drop_all(data: Data) -> Result<()> {
+        let client = mongodb::Client::with_uri_str(&data.mongo_uri).await?;
+        for name in client.list_database_names().await? {
+            if name.starts_with(&format!("{}_", data.mongo_prefix)) {
+                client.database(&name).drop().await?;
+            }
+        }
+        let nats = async_nats::connect(&data.nats_url).await.context("failed to reach NATS")?;
+        let jetstream = async_nats::jetstream::new(nats);
+        for stream in ["events", "dead"] {
+            // A test without events has none.
+            jetstream.delete_stream(format!("{}-{stream}", data.nats_prefix)).await.ok();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for TestDb {
+    fn drop(&mut self) {
+        // What a failed test leaves is for whoever looks into it.
+        if std::thread::panicking() {
+            return;
+        }
+        let data = self.data.clone();
+        let cleaned = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(Self::drop_all(data))
+        });
+        if let Ok(Err(e)) = cleaned.join() {
+            eprintln!("the test's databases were not dropped: {e:#}");
+        }
+    }
+}
+
+/// A clock that only moves forward, by hand or with the machine.
+pub fn clock() -> kit::clock::MovedClock {
+    kit::clock::MovedClock::default()
+}
+
+/// Asks again and again until something is there; panics when it never is. The one way tests wait.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(std::time::Instant::now() < end, "{what} did not happen within 30 s");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
