@@ -1,0 +1,210 @@
+//! What is measured, (a) to (g), and how its requests look: ours beside the bare peer's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::bare;
+use crate::load::{Connection, Make};
+
+/// One workload: how ours is asked, how the peer is asked, and how many units a request carries.
+pub struct Case {
+    pub key: &'static str,
+    pub what: &'static str,
+    /// Events, rows: what throughput counts. 1 for plain requests.
+    pub units: u64,
+    pub ours: Make,
+    /// None where the peer is another case's.
+    pub bare: Option<Make>,
+}
+
+/// The two sides and their credentials.
+pub struct Sides {
+    pub gateway: String,
+    pub bare: String,
+    pub admin_key: String,
+    pub company_key: String,
+    pub stripe_secret: String,
+}
+
+/// A request with a credential and, where there is one, a JSON body.
+pub fn request(method: &str, host: &str, path: &str, token: &str, body: Option<&Value>) -> Request<Full<Bytes>> {
+    let bytes = body.map_or_else(Bytes::new, |b| b.to_string().into());
+    let mut builder = Request::builder().method(method).uri(path).header("host", host);
+    if !token.is_empty() {
+        builder = builder.header("authorization", format!("Bearer {token}"));
+    }
+    if body.is_some() {
+        builder = builder.header("content-type", "application/json");
+    }
+    // Method, path and headers above are our own constants; what they hold is always a request.
+    builder.body(Full::new(bytes)).unwrap_or_else(|_| Request::new(Full::default()))
+}
+
+/// Sends one request and reads the JSON of its answer.
+pub async fn ask(host: &str, method: &str, path: &str, token: &str, body: Option<&Value>) -> Result<Value> {
+    let mut connection = Connection::open(host).await?;
+    let (status, answer) = connection.send(request(method, host, path, token, body)).await?;
+    anyhow::ensure!((200..300).contains(&status), "{method} {path} answered {status}: {}", String::from_utf8_lossy(&answer));
+    if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&answer)?) }
+}
+
+/// Makes 200 cards on both sides and answers their ids.
+pub async fn seed_cards(sides: &Sides, admin: &str, mongo: &str, database: &str) -> Result<(Vec<String>, Vec<String>)> {
+    let text = |en: &str| json!({ "default_locale": "en", "texts": { "en": en } });
+    let sentence = "What you would miss: everything your people set up here stays as it is while you think about it.";
+    let (mut ours, mut cards) = (Vec::new(), Vec::new());
+    for n in 0..200 {
+        let body = json!({
+            "name": format!("Bench card {n}"), "access": "company", "tags": ["bench"],
+            "content": {
+                "kind": "value", "locales": ["en"],
+                "elements": [
+                    { "key": "h", "heading": { "text": text("What you would miss") } },
+                    { "key": "t", "text": { "text": text(sentence) } },
+                ],
+            },
+        });
+        let made = ask(&sides.gateway, "POST", "/v1/cards", admin, Some(&body)).await?;
+        ours.push(made.get("id").and_then(Value::as_str).context("a card without an id")?.to_owned());
+        let element = |kind: &str, en: &str| bare::Element {
+            kind: kind.into(),
+            text: BTreeMap::from([("en".to_owned(), en.to_owned())]),
+        };
+        cards.push(bare::Card {
+            id: format!("crd_{:032x}", uuid::Uuid::now_v7().as_u128()),
+            company_id: "com_bench".into(),
+            name: format!("Bench card {n}"),
+            kind: "value".into(),
+            status: "draft".into(),
+            version: 1,
+            tags: vec!["bench".into()],
+            elements: vec![element("heading", "What you would miss"), element("text", sentence)],
+            created_at: "2026-01-01T00:00:00Z".into(),
+            updated_at: "2026-01-01T00:00:00Z".into(),
+        });
+    }
+    let ids = cards.iter().map(|c| c.id.clone()).collect();
+    let db = mongodb::Client::with_uri_str(mongo).await?.database(database);
+    db.collection::<bare::Card>("cards").insert_many(cards).await?;
+    Ok((ours, ids))
+}
+
+/// The request-and-answer cases, (a) to (d).
+pub fn all(sides: &Sides, admin: &str, ours: Vec<String>, theirs: Vec<String>, external_ids: Vec<String>) -> Result<Vec<Case>> {
+    let bare_token = bare::token()?;
+    let (gateway, bare_host) = (sides.gateway.clone(), sides.bare.clone());
+    let get = |host: &str, token: &str, path: Box<dyn Fn(u64) -> String + Send + Sync>| -> Make {
+        let (host, token) = (host.to_owned(), token.to_owned());
+        Arc::new(move |n| request("GET", &host, &path(n), &token, None))
+    };
+    let pick = |ids: Vec<String>, prefix: &'static str| -> Box<dyn Fn(u64) -> String + Send + Sync> {
+        Box::new(move |n| format!("{prefix}{}", ids[usize::try_from(n).unwrap_or(0) % ids.len()]))
+    };
+    let post = |host: &str, path: &'static str, token: &str, body: Arc<dyn Fn(u64) -> Value + Send + Sync>| -> Make {
+        let (host, token) = (host.to_owned(), token.to_owned());
+        Arc::new(move |n| request("POST", &host, path, &token, Some(&body(n))))
+    };
+    let ids = Arc::new(external_ids);
+    let event = move |n: u64| {
+        json!({
+            "id": format!("bench-{:x}-{n}", std::process::id()),
+            "name": "report_exported",
+            "customer": ids[usize::try_from(n).unwrap_or(0) % ids.len()],
+            "occurred_at": Timestamp::UNIX_EPOCH.to_string(),
+            "properties": { "format": "pdf", "pages": n % 40 },
+        })
+    };
+    let now = now();
+    let event = Arc::new(move |n: u64| {
+        let mut event = event(n);
+        event["occurred_at"] = json!(now);
+        event
+    });
+    let (one, hundred, batch) = (event.clone(), event.clone(), event.clone());
+    let key = &sides.admin_key;
+    Ok(vec![
+        Case {
+            key: "a",
+            what: "GET /v1/cards/{id}",
+            units: 1,
+            ours: get(&gateway, admin, pick(ours, "/v1/cards/")),
+            bare: Some(get(&bare_host, &bare_token, pick(theirs, "/cards/"))),
+        },
+        Case {
+            key: "b",
+            what: "GET /v1/cards?limit=20",
+            units: 1,
+            ours: get(&gateway, admin, Box::new(|_| "/v1/cards?limit=20".into())),
+            bare: Some(get(&bare_host, &bare_token, Box::new(|_| "/cards?limit=20".into()))),
+        },
+        Case {
+            key: "c1",
+            what: "POST /v1/events, one",
+            units: 1,
+            ours: post(&gateway, "/v1/events", key, Arc::new(move |n| json!({ "events": [one(n)] }))),
+            bare: Some(post(&bare_host, "/events", &bare_token, event)),
+        },
+        Case {
+            key: "c100",
+            what: "POST /v1/events, 100",
+            units: 100,
+            ours: post(&gateway, "/v1/events", key, Arc::new(move |n| json!({ "events": many(&*hundred, n) }))),
+            bare: Some(post(&bare_host, "/events/batch", &bare_token, Arc::new(move |n| json!(many(&*batch, n))))),
+        },
+        Case {
+            key: "d",
+            what: "signed Stripe webhook",
+            units: 1,
+            ours: webhook(&gateway, &format!("/v1/inbound/stripe/{}", sides.company_key), &sides.stripe_secret),
+            bare: Some(webhook(&bare_host, "/stripe", &sides.stripe_secret)),
+        },
+    ])
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement happens now")]
+fn now() -> String {
+    Timestamp::now().to_string()
+}
+
+/// A hundred events with ids of their own, far from those of single requests.
+fn many(event: &dyn Fn(u64) -> Value, n: u64) -> Vec<Value> {
+    (0..100).map(|i| event(1_000_000_000 + n * 100 + i)).collect()
+}
+
+/// Webhooks as Stripe sends them: signed over time and raw body.
+fn webhook(host: &str, path: &str, secret: &str) -> Make {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let (host, path) = (host.to_owned(), path.to_owned());
+    Arc::new(move |n| {
+        let event = json!({
+            "id": format!("evt_bench{:x}x{n}", std::process::id()),
+            "object": "event",
+            "api_version": "2026-10-28.endive",
+            "created": 1_700_000_000 + n,
+            "livemode": true,
+            "type": "invoice.upcoming",
+            "pending_webhooks": 1,
+            "request": { "id": null, "idempotency_key": null },
+            "data": { "object": { "id": "in_bench", "object": "invoice", "customer": "cus_bench", "currency": "usd", "total": 2_985 } },
+        });
+        let body = event.to_string();
+        let t = seconds();
+        let signature = hmac::sign(&key, format!("{t}.{body}").as_bytes());
+        let header = format!("t={t},v1={}", hex::encode(signature));
+        let builder = Request::builder().method("POST").uri(&path).header("host", &host).header("content-type", "application/json");
+        builder.header("stripe-signature", header).body(Full::new(body.into())).unwrap_or_else(|_| Request::new(Full::default()))
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a signature says when it was made")]
+fn seconds() -> i64 {
+    Timestamp::now().as_second()
+}
