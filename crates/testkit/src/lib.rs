@@ -8,5 +8,6 @@
 )]
 
 mod servers;
+pub mod stripe;
 
 pub use servers::{TestDb, clock, data, eventually, mongo};

@@ -123,6 +123,11 @@ impl Tools {
         let _ = db;
         Ok(Self { http, clock })
     }
+
+    /// For what needs no provider of our own.
+    pub fn without_books(http: connect::http::Http, clock: SharedClock) -> Self {
+        Self { http, clock }
+    }
 }
 
 /// The adapter for a connection.
