@@ -8,6 +8,7 @@ mod catalog;
 mod error;
 mod inbound;
 pub mod mrr;
+pub mod simulated;
 mod snapshot;
 pub mod stripe;
 
@@ -111,6 +112,8 @@ pub struct Connection {
 pub struct Tools {
     http: connect::http::Http,
     clock: SharedClock,
+    /// None where there is no database: then the simulated provider is not offered.
+    books: Option<simulated::Books>,
 }
 
 impl Tools {
@@ -120,13 +123,18 @@ impl Tools {
         http: connect::http::Http,
         clock: SharedClock,
     ) -> anyhow::Result<Self> {
-        let _ = db;
-        Ok(Self { http, clock })
+        let books = simulated::Books::open(db, clock.clone()).await?;
+        Ok(Self { http, clock, books: Some(books) })
+    }
+
+    /// The simulated provider's books, for its own doors.
+    pub fn books(&self) -> Option<&simulated::Books> {
+        self.books.as_ref()
     }
 
     /// For what needs no provider of our own.
     pub fn without_books(http: connect::http::Http, clock: SharedClock) -> Self {
-        Self { http, clock }
+        Self { http, clock, books: None }
     }
 }
 
@@ -134,7 +142,8 @@ impl Tools {
 pub fn open(connection: &Connection, tools: &Tools) -> Result<Arc<dyn Provider>, ProviderError> {
     match connection.kind {
         ProviderKind::Stripe => Ok(Arc::new(stripe::Stripe::new(connection, tools)?)),
-        ProviderKind::Simulated | ProviderKind::Chargebee | ProviderKind::Recurly => {
+        ProviderKind::Simulated => Ok(Arc::new(simulated::Simulated::new(connection, tools)?)),
+        ProviderKind::Chargebee | ProviderKind::Recurly => {
             Err(ProviderError::NotOffered("provider_not_available"))
         }
     }

@@ -350,3 +350,4 @@ macro_rules! contract {
 }
 
 contract!(stripe, crate::stripe::StripeRig::start());
+contract!(simulated, crate::simulated::SimulatedRig::start());
