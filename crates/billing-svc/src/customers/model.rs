@@ -1,0 +1,360 @@
+//! What a customer is, what follows from the subscriptions, and which attribute values are accepted.
+
+use std::collections::BTreeMap;
+
+use kit::{Currency, FieldError, Money, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::providers::{CustomerSnapshot, ProviderKind};
+use crate::subscription::{State as SubscriptionState, Subscription};
+
+/// Follows from the subscriptions; never set by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Prospect,
+    Active,
+    Saved,
+    Churned,
+    Reactivated,
+    Erased,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prospect => "prospect",
+            Self::Active => "active",
+            Self::Saved => "saved",
+            Self::Churned => "churned",
+            Self::Reactivated => "reactivated",
+            Self::Erased => "erased",
+        }
+    }
+}
+
+/// An attribute's value with where it came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attribute {
+    pub value: Value,
+    pub source: Source,
+    #[serde(with = "store::time")]
+    pub observed_at: Timestamp,
+}
+
+/// An end customer. `email` and `name` are personal.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Customer {
+    pub external_id: String,
+    pub email: String,
+    pub name: String,
+    pub locale: String,
+    pub country: String,
+    pub currency: String,
+    pub owner: String,
+    pub tags: Vec<String>,
+    pub attributes: BTreeMap<String, Attribute>,
+    /// Provider → the provider's id.
+    pub links: BTreeMap<String, String>,
+    /// The last version of each provider's record that was taken over.
+    #[serde(default)]
+    pub link_versions: BTreeMap<String, i64>,
+    pub state: State,
+    pub mrr: Option<Money>,
+    pub subscription_count: u32,
+    pub at_risk: bool,
+}
+
+impl std::fmt::Debug for Customer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Customer").field("external_id", &self.external_id).finish_non_exhaustive()
+    }
+}
+
+/// What a caller says about a customer; none leaves as it is.
+#[derive(Clone, Default)]
+pub struct Said {
+    pub external_id: String,
+    pub email: Option<String>,
+    pub name: Option<String>,
+    pub locale: Option<String>,
+    pub country: Option<String>,
+    pub currency: Option<String>,
+    pub owner: Option<String>,
+    pub attributes: BTreeMap<String, Value>,
+    pub tags: Vec<String>,
+    pub links: BTreeMap<String, String>,
+}
+
+impl Said {
+    /// Every field that is wrong, apart from attributes.
+    pub fn faults(&self) -> Vec<FieldError> {
+        let mut wrong = Vec::new();
+        let mut check = |field: &str, bad: bool, message: &str| {
+            if bad {
+                wrong.push(FieldError::new(field, "invalid", message));
+            }
+        };
+        let some = |value: &Option<String>| value.clone().filter(|v| !v.is_empty());
+        check("email", some(&self.email).is_some_and(|e| !looks_like_email(&e)), "must be an e-mail address");
+        let country = |c: &str| c.len() == 2 && c.bytes().all(|b| b.is_ascii_alphabetic());
+        check(
+            "country",
+            some(&self.country).is_some_and(|c| !country(&c)),
+            "must be an ISO 3166-1 code of two letters",
+        );
+        check(
+            "currency",
+            some(&self.currency).is_some_and(|c| Currency::parse(&c).is_none()),
+            "must be an ISO 4217 currency",
+        );
+        let locale = |l: &str| l.len() >= 2 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        check("locale", some(&self.locale).is_some_and(|l| !locale(&l)), "must be a BCP 47 locale");
+        check(
+            "provider_ids",
+            self.links
+                .iter()
+                .any(|(p, id)| ProviderKind::parse(p).is_none() || id.is_empty() || id.len() > 200),
+            "must map a known provider to its id",
+        );
+        wrong
+    }
+}
+
+fn looks_like_email(text: &str) -> bool {
+    let Some((user, host)) = text.rsplit_once('@') else { return false };
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '<' && c != '>' && c != ',';
+    !user.is_empty()
+        && host.contains('.')
+        && !host.starts_with('.')
+        && !host.ends_with('.')
+        && text.chars().all(plain)
+}
+
+impl Customer {
+    /// A customer nobody has said anything of yet.
+    pub fn new(external_id: impl Into<String>) -> Self {
+        Self {
+            external_id: external_id.into(),
+            email: String::new(),
+            name: String::new(),
+            locale: String::new(),
+            country: String::new(),
+            currency: String::new(),
+            owner: String::new(),
+            tags: Vec::new(),
+            attributes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            link_versions: BTreeMap::new(),
+            state: State::Prospect,
+            mrr: None,
+            subscription_count: 0,
+            at_risk: false,
+        }
+    }
+
+    /// With what a caller said; `attributes` were checked against their definitions before.
+    pub fn with(&self, said: &Said, source: Source, now: Timestamp) -> Self {
+        let or = |new: &Option<String>, old: &String| new.clone().unwrap_or_else(|| old.clone());
+        let mut next = Self {
+            email: or(&said.email, &self.email).trim().to_lowercase(),
+            name: or(&said.name, &self.name).trim().to_owned(),
+            locale: or(&said.locale, &self.locale),
+            country: or(&said.country, &self.country).to_ascii_uppercase(),
+            currency: or(&said.currency, &self.currency).to_ascii_uppercase(),
+            owner: or(&said.owner, &self.owner),
+            ..self.clone()
+        };
+        next.links.extend(said.links.clone());
+        next.tags.extend(said.tags.iter().cloned());
+        next.tags.sort();
+        next.tags.dedup();
+        next.observe(&said.attributes, source, now);
+        next
+    }
+
+    /// Sets attributes; null removes one. An older value never replaces a newer one, and saying the same again keeps
+    /// the first date.
+    pub fn observe(&mut self, values: &BTreeMap<String, Value>, source: Source, at: Timestamp) {
+        for (key, value) in values {
+            let known = self.attributes.get(key);
+            if known.is_some_and(|k| k.observed_at > at || k.value == *value) {
+                continue;
+            }
+            if value.is_null() {
+                self.attributes.remove(key);
+            } else {
+                let attribute = Attribute { value: value.clone(), source, observed_at: at };
+                self.attributes.insert(key.clone(), attribute);
+            }
+        }
+    }
+
+    /// With what the provider says; empty fields are filled, and the provider's newer word replaces its older one.
+    pub fn linked(&self, provider: ProviderKind, seen: &CustomerSnapshot) -> Self {
+        let key = provider.as_str();
+        let first = !self.link_versions.contains_key(key);
+        let newer = self.link_versions.get(key).is_none_or(|v| seen.provider_version >= *v);
+        let mut next = self.clone();
+        next.links.insert(key.to_owned(), seen.id.as_str().to_owned());
+        if !newer || seen.deleted {
+            return next;
+        }
+        next.link_versions.insert(key.to_owned(), seen.provider_version);
+        // At first sight what the company said itself stays; later the provider tells of changes.
+        let take = |field: &mut String, said: &Option<String>| {
+            if let Some(said) = said
+                && (field.is_empty() || !first)
+            {
+                *field = said.clone();
+            }
+        };
+        take(&mut next.email, &seen.email.as_ref().map(|e| e.trim().to_lowercase()));
+        take(&mut next.name, &seen.name);
+        take(&mut next.locale, &seen.locale);
+        take(&mut next.country, &seen.country);
+        take(&mut next.currency, &seen.currency);
+        next
+    }
+
+    /// With what follows from the subscriptions.
+    pub fn derived(&self, subscriptions: &[Subscription], saved: bool) -> Self {
+        if self.state == State::Erased {
+            return self.clone();
+        }
+        let current: Vec<_> = subscriptions.iter().filter(|s| s.state.is_current()).collect();
+        let state = if subscriptions.is_empty() {
+            State::Prospect
+        } else if current.is_empty() {
+            State::Churned
+        } else if saved {
+            State::Saved
+        } else if current.iter().any(|s| s.reactivated) || subscriptions.len() > current.len() {
+            State::Reactivated
+        } else {
+            State::Active
+        };
+        let currency = Currency::parse(&self.currency).or_else(|| current.first().map(|s| s.mrr.currency));
+        let mrr = currency.map(|currency| {
+            let sum = current.iter().filter(|s| s.mrr.currency == currency).map(|s| s.mrr.minor).sum();
+            Money::new(sum, currency)
+        });
+        let risky = |s: &&Subscription| {
+            matches!(s.state, SubscriptionState::PastDue | SubscriptionState::NonRenewing)
+        };
+        Self {
+            state,
+            mrr,
+            currency: currency.map_or_else(String::new, |c| c.as_str().to_owned()),
+            subscription_count: u32::try_from(subscriptions.len()).unwrap_or(u32::MAX),
+            at_risk: current.iter().any(risky),
+            ..self.clone()
+        }
+    }
+
+    /// Adds and removes tags.
+    pub fn tagged(&self, add: &[String], remove: &[String]) -> Self {
+        let mut tags: Vec<_> = self.tags.iter().chain(add).filter(|t| !remove.contains(t)).cloned().collect();
+        tags.sort();
+        tags.dedup();
+        Self { tags, ..self.clone() }
+    }
+}
+
+/// Where an attribute's value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    Provider,
+    Api,
+    Upload,
+    Ticket,
+    Derived,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Type {
+    Bool,
+    Int,
+    Decimal,
+    Text,
+    Date,
+    List,
+}
+
+/// What an attribute is and where it may be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    pub key: String,
+    pub r#type: Type,
+    pub source: Source,
+    pub personal: bool,
+    pub in_rules: bool,
+    pub in_text: bool,
+}
+
+/// The longest text an attribute holds, and the most texts a list holds.
+const LONGEST: usize = 1_000;
+const MOST: usize = 100;
+
+impl Definition {
+    /// A value from text, as providers keep them; none when it is none of this attribute.
+    pub fn parse(&self, text: &str) -> Option<Value> {
+        let value = match self.r#type {
+            Type::Bool => Value::Bool(text.parse().ok()?),
+            Type::Int => Value::from(text.parse::<i64>().ok()?),
+            Type::Decimal => Value::from(text.parse::<f64>().ok().filter(|n| n.is_finite())?),
+            Type::Text | Type::Date => Value::String(text.to_owned()),
+            Type::List => Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()),
+        };
+        self.refuses(&value).is_none().then_some(value)
+    }
+
+    /// Why a value is none of this attribute.
+    pub fn refuses(&self, value: &Value) -> Option<&'static str> {
+        let short = |v: &Value| v.as_str().is_some_and(|s| s.len() <= LONGEST);
+        let fits = match self.r#type {
+            _ if value.is_null() => true,
+            Type::Bool => value.is_boolean(),
+            Type::Int => value.is_i64(),
+            Type::Decimal => value.is_number(),
+            Type::Text => short(value),
+            Type::Date => value.as_str().is_some_and(|s| {
+                s.parse::<Timestamp>().is_ok() || s.parse::<jiff::civil::Date>().is_ok_and(|_| s.len() == 10)
+            }),
+            Type::List => value.as_array().is_some_and(|l| l.len() <= MOST && l.iter().all(short)),
+        };
+        if fits {
+            return None;
+        }
+        Some(match self.r#type {
+            Type::Bool => "must be true or false",
+            Type::Int => "must be a whole number",
+            Type::Decimal => "must be a number",
+            Type::Text => "must be a text of at most 1,000 bytes",
+            Type::Date => "must be a day or an instant as RFC 3339 writes them",
+            Type::List => "must be a list of at most 100 texts",
+        })
+    }
+}
+
+/// Every value that no definition accepts.
+pub fn attribute_faults(
+    values: &BTreeMap<String, Value>,
+    definitions: &BTreeMap<String, Definition>,
+) -> Vec<FieldError> {
+    let fault = |(key, value): (&String, &Value)| {
+        let path = format!("attributes.{key}");
+        match definitions.get(key) {
+            None => Some(FieldError::new(path, "unknown_attribute", "no attribute of this key is declared")),
+            Some(d) => d.refuses(value).map(|why| FieldError::new(path, "wrong_type", why)),
+        }
+    };
+    values.iter().filter_map(fault).collect()
+}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;

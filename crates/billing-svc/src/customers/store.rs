@@ -1,0 +1,172 @@
+//! The queries of customers and attribute definitions.
+
+use bson::doc;
+use kit::{Outgoing, Page, PageRequest, Scope, SharedClock};
+use mongodb::Database;
+use store::{Index, Record, Repo, Sort, Stored};
+
+use super::model::{Customer, Definition, State};
+use crate::providers::ProviderKind;
+
+impl Record for Customer {
+    const COLLECTION: &'static str = "customers";
+    const NOUN: &'static str = "customer";
+
+    fn indexes() -> Vec<Index> {
+        let mut all = vec![
+            Index::on(&["body.external_id"]).unique(),
+            Index::on(&["body.state", "_id"]),
+            Index::on(&["body.tags", "_id"]),
+            Index::on(&["body.email", "_id"]),
+        ];
+        // A provider's id belongs to one customer; customers without one do not meet in the index.
+        all.extend(
+            ProviderKind::ALL
+                .map(link_field)
+                .map(|field| Index::on(&[field]).unique().partial(doc! { field: { "$exists": true } })),
+        );
+        all
+    }
+}
+
+impl Record for Definition {
+    const COLLECTION: &'static str = "customer_attributes";
+    const NOUN: &'static str = "customer attribute";
+
+    fn indexes() -> Vec<Index> {
+        vec![Index::on(&["body.key"]).unique()]
+    }
+}
+
+fn link_field(provider: ProviderKind) -> &'static str {
+    match provider {
+        ProviderKind::Stripe => "body.links.stripe",
+        ProviderKind::Chargebee => "body.links.chargebee",
+        ProviderKind::Recurly => "body.links.recurly",
+        ProviderKind::Simulated => "body.links.simulated",
+    }
+}
+
+/// Which customers a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub state: Option<State>,
+    pub tag: Option<String>,
+    pub external_id: Option<String>,
+    pub email: Option<String>,
+}
+
+/// What one customer of a batch is to become: the id of a new one, its record and what the others hear of it.
+pub type New = (String, Customer, Vec<Outgoing>);
+
+#[derive(Clone)]
+pub struct CustomerStore {
+    repo: Repo<Customer>,
+    definitions: Repo<Definition>,
+}
+
+impl CustomerStore {
+    pub async fn open(db: &Database, clock: SharedClock) -> Result<Self, store::Error> {
+        Ok(Self { repo: Repo::open(db, clock.clone()).await?, definitions: Repo::open(db, clock).await? })
+    }
+
+    pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Customer>, store::Error> {
+        self.repo.get(scope, id).await
+    }
+
+    pub async fn list(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        page: &PageRequest,
+    ) -> Result<Page<Stored<Customer>>, store::Error> {
+        let mut query = doc! {};
+        if let Some(state) = filter.state {
+            query.insert("body.state", state.as_str());
+        }
+        let texts = [
+            ("body.tags", &filter.tag),
+            ("body.external_id", &filter.external_id),
+            ("body.email", &filter.email),
+        ];
+        for (field, value) in texts {
+            if let Some(value) = value {
+                query.insert(field, value);
+            }
+        }
+        self.repo.list(scope, query, Sort::Newest, page).await
+    }
+
+    pub async fn by_external(
+        &self,
+        scope: &Scope,
+        external_id: &str,
+    ) -> Result<Option<Stored<Customer>>, store::Error> {
+        self.repo.find(scope, doc! { "body.external_id": external_id }).await
+    }
+
+    /// Those of these external ids that exist; at most a page of them is asked for at once.
+    pub async fn by_externals(
+        &self,
+        scope: &Scope,
+        ids: &[&str],
+    ) -> Result<Vec<Stored<Customer>>, store::Error> {
+        let query = doc! { "body.external_id": { "$in": ids } };
+        let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+        Ok(self.repo.list(scope, query, Sort::Newest, &page).await?.items)
+    }
+
+    pub async fn by_link(
+        &self,
+        scope: &Scope,
+        provider: ProviderKind,
+        id: &str,
+    ) -> Result<Option<Stored<Customer>>, store::Error> {
+        self.repo.find(scope, doc! { link_field(provider): id }).await
+    }
+
+    pub async fn insert(
+        &self,
+        scope: &Scope,
+        id: String,
+        body: Customer,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Customer>, store::Error> {
+        self.repo.insert(scope, id, body, events).await
+    }
+
+    pub async fn insert_many(
+        &self,
+        scope: &Scope,
+        rows: Vec<New>,
+    ) -> Result<Vec<Result<(), store::Error>>, store::Error> {
+        self.repo.insert_many(scope, rows).await
+    }
+
+    pub async fn replace(
+        &self,
+        read: &Stored<Customer>,
+        body: Customer,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Customer>, store::Error> {
+        self.repo.replace(read, body, events).await
+    }
+
+    pub async fn define(
+        &self,
+        scope: &Scope,
+        id: String,
+        definition: Definition,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Definition>, store::Error> {
+        self.definitions.insert(scope, id, definition, events).await
+    }
+
+    pub async fn definitions(
+        &self,
+        scope: &Scope,
+        page: &PageRequest,
+    ) -> Result<Page<Stored<Definition>>, store::Error> {
+        self.definitions.list(scope, doc! {}, Sort::Oldest, page).await
+    }
+}

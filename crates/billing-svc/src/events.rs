@@ -1,0 +1,238 @@
+//! What billing tells the others, and the audit trail. The one place where a model becomes an event.
+
+use kit::{Caller, Outgoing, Scope, Timestamp};
+use prost::Message as _;
+use proto::events::event::Data;
+use serde_json::Value;
+
+use crate::connections::Connection;
+use crate::customers::Customer;
+use crate::redemption::{Redemption, State};
+use crate::subscription::Subscription;
+
+/// What every event of one write shares.
+#[derive(Clone, Copy)]
+pub struct Stamp<'a> {
+    pub scope: &'a Scope,
+    /// The id of the record that changes.
+    pub subject: &'a str,
+    /// The version the record has after the write.
+    pub sequence: i64,
+    pub at: Timestamp,
+}
+
+impl Stamp<'_> {
+    fn event(self, kind: &str, data: Data) -> Outgoing {
+        self.event_as(kit::id::new("evt"), kind, data)
+    }
+
+    fn event_as(self, id: String, kind: &str, data: Data) -> Outgoing {
+        let event = proto::events::Event {
+            id: id.clone(),
+            r#type: kind.to_owned(),
+            version: 1,
+            company_id: self.scope.company.clone(),
+            mode: self.scope.mode.as_str().to_owned(),
+            occurred_at: Some(kit::time::to_proto(self.at)),
+            subject: self.subject.to_owned(),
+            sequence: self.sequence,
+            data: Some(data),
+        };
+        Outgoing {
+            id,
+            kind: kind.to_owned(),
+            subject: self.subject.to_owned(),
+            scope: self.scope.clone(),
+            occurred_at: self.at,
+            body: event.encode_to_vec().into(),
+            traceparent: kit::telemetry::traceparent(),
+        }
+    }
+
+    /// `connection.changed`.
+    pub fn connection_changed(self, c: &Connection) -> Outgoing {
+        let data = proto::events::ConnectionChanged {
+            provider: c.provider.as_str().into(),
+            status: c.status.as_str().into(),
+            last_error: c.last_error.clone(),
+        };
+        self.event("connection.changed", Data::ConnectionChanged(data))
+    }
+
+    /// `customer.upserted`, with the attributes that rules may read.
+    pub fn customer_upserted(
+        self,
+        c: &Customer,
+        created_at: Timestamp,
+        attributes: prost_types::Struct,
+    ) -> Outgoing {
+        let data = proto::events::CustomerUpserted {
+            customer_id: self.subject.to_owned(),
+            external_id: c.external_id.clone(),
+            email: c.email.clone(),
+            name: c.name.clone(),
+            locale: c.locale.clone(),
+            country: c.country.clone(),
+            currency: c.currency.clone(),
+            state: c.state.as_str().into(),
+            created_at: Some(kit::time::to_proto(created_at)),
+            attributes: Some(attributes),
+        };
+        self.event("customer.upserted", Data::CustomerUpserted(data))
+    }
+
+    /// `subscription.changed`; `before` is none for one seen for the first time.
+    pub fn subscription_changed(self, s: &Subscription, before: Option<&Subscription>) -> Outgoing {
+        let interval = crate::subscription::interval_name(s.interval);
+        let data = proto::events::SubscriptionChanged {
+            subscription_id: self.subject.to_owned(),
+            customer_id: s.customer_id.clone(),
+            provider: s.provider.as_str().into(),
+            external_id: s.external_id.clone(),
+            state: s.state.as_str().into(),
+            previous_state: before.map_or("", |b| b.state.as_str()).into(),
+            plan: s.plan.clone(),
+            interval: interval.into(),
+            interval_count: s.interval_count,
+            mrr: Some(money(s.mrr)),
+            started_at: Some(kit::time::to_proto(s.started_at)),
+            ended_at: s.ended_at.map(kit::time::to_proto),
+            cancel_at: s.cancel_at.map(kit::time::to_proto),
+            period_end: s.period_end.map(kit::time::to_proto),
+        };
+        self.event("subscription.changed", Data::SubscriptionChanged(data))
+    }
+
+    /// `payment.failed` or `payment.recovered`. Its id follows from the provider's event, so that the same news told
+    /// twice is one event.
+    pub fn payment(self, s: &Subscription, failed: bool, provider_event: &str) -> Outgoing {
+        let data = proto::events::PaymentChanged {
+            subscription_id: self.subject.to_owned(),
+            customer_id: s.customer_id.clone(),
+            amount: Some(money(s.invoice())),
+            attempt: 1,
+        };
+        let kind = if failed { "payment.failed" } else { "payment.recovered" };
+        let said = format!(
+            "{}/{}/{}/{provider_event}",
+            self.scope.company,
+            self.scope.mode.as_str(),
+            s.provider.as_str()
+        );
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, said.as_bytes());
+        let id = format!("evt_{}", hex::encode(&hash.as_ref()[..16]));
+        self.event_as(id, kind, Data::PaymentChanged(data))
+    }
+
+    /// `redemption.<state>`.
+    pub fn redemption_changed(self, r: &Redemption) -> Outgoing {
+        let kind = match r.state {
+            State::Presented => "redemption.presented",
+            State::Declined => "redemption.declined",
+            State::Lapsed => "redemption.lapsed",
+            State::Claimed => "redemption.claimed",
+            State::Verified => "redemption.verified",
+            State::Failed => "redemption.failed",
+            State::Reversed => "redemption.reversed",
+            State::Exhausted => "redemption.exhausted",
+            State::Applying | State::Applied | State::FulfilPending | State::Rejected => "redemption.changed",
+        };
+        let terms = proto::common::LocalText {
+            default_locale: r.terms_text.default_locale.clone(),
+            texts: r.terms_text.texts.clone().into_iter().collect(),
+        };
+        let data = proto::events::RedemptionChanged {
+            redemption_id: self.subject.to_owned(),
+            offer_id: r.offer_id.clone(),
+            offer_name: r.offer_name.clone(),
+            kind: r.kind.as_str().into(),
+            customer_id: r.customer_id.clone(),
+            subscription_id: r.subscription_id.clone(),
+            flow_session_id: r.flow_session_id.clone(),
+            state: r.state.as_str().into(),
+            code: r.code.clone(),
+            terms_text: Some(terms),
+            cost: r.cost.map(money),
+            effect_ends_at: r.effect_ends_at.map(kit::time::to_proto),
+        };
+        self.event(kind, Data::RedemptionChanged(data))
+    }
+
+    /// `audit.recorded`, where a person or a key is the one who acts. Pass nothing secret and nothing personal.
+    pub fn audited(
+        self,
+        caller: &Caller,
+        resource: &str,
+        action: &str,
+        before: Option<&Value>,
+        after: Option<&Value>,
+    ) -> Option<Outgoing> {
+        if !(caller.role.is_person() || caller.role == kit::Role::Machine) {
+            return None;
+        }
+        let data = proto::events::Audited {
+            actor_kind: caller.actor.kind.clone(),
+            actor_id: caller.actor.id.clone(),
+            role: caller.role.as_str().into(),
+            resource: resource.into(),
+            resource_id: self.subject.to_owned(),
+            action: action.into(),
+            before: before.and_then(object),
+            after: after.and_then(object),
+            reason: caller.reason.clone().unwrap_or_default(),
+            request_id: caller.request_id.clone(),
+        };
+        Some(self.event("audit.recorded", Data::Audited(data)))
+    }
+}
+
+/// Money on the wire.
+pub fn money(m: kit::Money) -> proto::common::Money {
+    proto::common::Money { minor: m.minor, currency: m.currency.as_str().to_owned() }
+}
+
+fn object(value: &Value) -> Option<prost_types::Struct> {
+    match to_wire(value).kind {
+        Some(prost_types::value::Kind::StructValue(s)) => Some(s),
+        _ => None,
+    }
+}
+
+/// A free JSON value on the wire.
+pub fn to_wire(value: &Value) -> prost_types::Value {
+    use prost_types::value::Kind;
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(b) => Kind::BoolValue(*b),
+        Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or(0.0)),
+        Value::String(s) => Kind::StringValue(s.clone()),
+        Value::Array(items) => {
+            Kind::ListValue(prost_types::ListValue { values: items.iter().map(to_wire).collect() })
+        }
+        Value::Object(fields) => Kind::StructValue(prost_types::Struct {
+            fields: fields.iter().map(|(k, v)| (k.clone(), to_wire(v))).collect(),
+        }),
+    };
+    prost_types::Value { kind: Some(kind) }
+}
+
+/// A free value from the wire. Whole numbers stay whole.
+pub fn from_wire(value: prost_types::Value) -> Value {
+    use prost_types::value::Kind;
+    match value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(b)) => Value::Bool(b),
+        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0 => {
+            // In range by the guard.
+            #[expect(clippy::cast_possible_truncation, reason = "whole and small, by the guard")]
+            let whole = n as i64;
+            Value::from(whole)
+        }
+        Some(Kind::NumberValue(n)) => Value::from(n),
+        Some(Kind::StringValue(s)) => Value::String(s),
+        Some(Kind::ListValue(l)) => Value::Array(l.values.into_iter().map(from_wire).collect()),
+        Some(Kind::StructValue(s)) => {
+            Value::Object(s.fields.into_iter().map(|(k, v)| (k, from_wire(v))).collect())
+        }
+    }
+}

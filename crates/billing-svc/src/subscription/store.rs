@@ -1,0 +1,123 @@
+//! The queries of the subscription mirror.
+
+use bson::doc;
+use kit::{Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
+use mongodb::Database;
+use store::{Index, Record, Repo, Sort, Stored};
+
+use super::model::{State, Subscription};
+use crate::providers::ProviderKind;
+
+impl Record for Subscription {
+    const COLLECTION: &'static str = "subscriptions";
+    const NOUN: &'static str = "subscription";
+
+    fn indexes() -> Vec<Index> {
+        vec![
+            Index::on(&["body.provider", "body.external_id"]).unique(),
+            Index::on(&["body.customer_id", "_id"]),
+            Index::on(&["body.state", "_id"]),
+            Index::global(&["body.synced_at"]),
+        ]
+    }
+}
+
+/// Which subscriptions a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub state: Option<State>,
+    pub customer_id: Option<String>,
+}
+
+#[derive(Clone)]
+pub struct SubscriptionStore {
+    repo: Repo<Subscription>,
+}
+
+impl SubscriptionStore {
+    pub async fn open(db: &Database, clock: SharedClock) -> Result<Self, store::Error> {
+        Ok(Self { repo: Repo::open(db, clock).await? })
+    }
+
+    pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Subscription>, store::Error> {
+        self.repo.get(scope, id).await
+    }
+
+    pub async fn list(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        page: &PageRequest,
+    ) -> Result<Page<Stored<Subscription>>, store::Error> {
+        let mut query = doc! {};
+        if let Some(state) = filter.state {
+            query.insert("body.state", state.as_str());
+        }
+        if let Some(customer) = &filter.customer_id {
+            query.insert("body.customer_id", customer);
+        }
+        self.repo.list(scope, query, Sort::Newest, page).await
+    }
+
+    pub async fn by_external(
+        &self,
+        scope: &Scope,
+        provider: ProviderKind,
+        external_id: &str,
+    ) -> Result<Option<Stored<Subscription>>, store::Error> {
+        let query = doc! { "body.provider": provider.as_str(), "body.external_id": external_id };
+        self.repo.find(scope, query).await
+    }
+
+    /// The one the provider knows by this id, whichever provider it is.
+    pub async fn by_any_external(
+        &self,
+        scope: &Scope,
+        external_id: &str,
+    ) -> Result<Option<Stored<Subscription>>, store::Error> {
+        for provider in ProviderKind::ALL {
+            if let Some(found) = self.by_external(scope, provider, external_id).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All of a customer's, newest first; nobody has more than a page.
+    pub async fn of_customer(
+        &self,
+        scope: &Scope,
+        customer_id: &str,
+    ) -> Result<Vec<Stored<Subscription>>, store::Error> {
+        let filter = Filter { state: None, customer_id: Some(customer_id.to_owned()) };
+        Ok(self.list(scope, &filter, &PageRequest::new(200, "")).await?.items)
+    }
+
+    pub async fn insert(
+        &self,
+        scope: &Scope,
+        id: String,
+        body: Subscription,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Subscription>, store::Error> {
+        self.repo.insert(scope, id, body, events).await
+    }
+
+    pub async fn replace(
+        &self,
+        read: &Stored<Subscription>,
+        body: Subscription,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Subscription>, store::Error> {
+        self.repo.replace(read, body, events).await
+    }
+
+    /// Those nobody heard of since `before`, over all companies, oldest first.
+    pub async fn silent_since(&self, before: Timestamp) -> Result<Vec<Stored<Subscription>>, store::Error> {
+        let query = doc! {
+            "body.synced_at": { "$lt": store::time::to_bson(before) },
+            "body.state": { "$nin": [State::Ended.as_str(), State::Unknown.as_str()] },
+        };
+        self.repo.across().list(query, 100).await
+    }
+}
