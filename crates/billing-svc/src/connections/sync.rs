@@ -1,0 +1,196 @@
+//! Reading everything a provider has into the mirror: page by page, its place written down after each, so that whoever
+//! goes on begins where it stopped. The document is the job: a connection whose sync runs is taken up by any replica.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use kit::{Scope, SharedClock};
+use store::Stored;
+
+use crate::request_lock::Leases;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::model::{Connection, PageRead, Sync};
+use super::ops::Connections;
+use crate::customers::Customers;
+use crate::error::{Error, Result};
+use crate::providers::{Change, ChangePage, Cursor, ProviderError, ProviderKind};
+use crate::request_lock;
+use crate::subscription::Subscriptions;
+
+/// How many things of a page are written at once.
+const ABREAST: usize = 16;
+/// How often it is looked for syncs that nobody woke us for.
+const TICK: Duration = Duration::from_secs(2);
+
+/// Carries syncs out.
+#[derive(Clone)]
+pub struct Syncs {
+    connections: Connections,
+    customers: Customers,
+    subscriptions: Subscriptions,
+    leases: Leases,
+    clock: SharedClock,
+    wake: Arc<Notify>,
+}
+
+impl Syncs {
+    pub fn new(
+        connections: Connections,
+        customers: Customers,
+        subscriptions: Subscriptions,
+        leases: Leases,
+        clock: SharedClock,
+    ) -> Self {
+        Self { connections, customers, subscriptions, leases, clock, wake: Arc::new(Notify::new()) }
+    }
+
+    /// There is something to do.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Works until stopped.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        while !stop.is_cancelled() {
+            if let Err(e) = self.round(&stop).await {
+                tracing::warn!(error = %e, "syncs cannot go on: {e}");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with every sync that is due.
+    pub async fn round(&self, stop: &CancellationToken) -> Result<()> {
+        for read in self.connections.syncing().await? {
+            let lock = request_lock::sync(read.body.provider.as_str(), &read.scope);
+            // Somebody else is at it.
+            let Ok(lease) = self.leases.acquire(&lock, "billing-svc", "sync").await else { continue };
+            let outcome = self.carry_on(&lease, read, stop).await;
+            lease.release().await;
+            outcome?;
+        }
+        Ok(())
+    }
+
+    async fn carry_on(
+        &self,
+        lease: &request_lock::Lease,
+        read: Stored<Connection>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        // What was listed may be old by now.
+        let mut read = self.connections.get(&read.scope, read.body.provider).await?;
+        while let Some(sync) = read.body.sync.clone().filter(|_| read.body.is_syncing()) {
+            if stop.is_cancelled() || lease.renew().await.is_err() {
+                return Ok(());
+            }
+            let now = self.clock.now();
+            let next = match self.page(&read, &sync).await {
+                Ok(Page { next, done, read: count }) => {
+                    let sync = sync.page(count, next.as_str().to_owned(), done, now);
+                    Connection {
+                        status: read.body.status.after(Ok(())),
+                        last_sync_at: if done { Some(now) } else { read.body.last_sync_at },
+                        changes_from: if done {
+                            Some(sync.cursor.clone())
+                        } else {
+                            read.body.changes_from.clone()
+                        },
+                        last_error: String::new(),
+                        sync: Some(sync),
+                        ..read.body.clone()
+                    }
+                }
+                Err(e) => {
+                    let text = format!("{}: {e}", e.slug());
+                    tracing::warn!(provider = read.body.provider.as_str(), error = %e, "a sync stumbled: {text}");
+                    let (status, passing) = match &e {
+                        Error::Provider(p) => (read.body.status.after(Err(p)), p.is_passing()),
+                        Error::Store(_) | Error::Busy => (read.body.status, true),
+                        _ => (read.body.status, false),
+                    };
+                    let sync = sync.stumbled(text.clone(), passing, now);
+                    Connection { status, last_error: text, sync: Some(sync), ..read.body.clone() }
+                }
+            };
+            let stumbled = next.sync.as_ref().is_some_and(|s| s.failures > 0);
+            read = match self.connections.note(&read, next).await {
+                Ok(stored) => stored,
+                // Keys were replaced meanwhile: the page is read again, which changes nothing.
+                Err(Error::Store(store::Error::Stale(_))) => {
+                    self.connections.get(&read.scope, read.body.provider).await?
+                }
+                Err(other) => return Err(other),
+            };
+            if stumbled {
+                return Ok(());
+            }
+        }
+        if let Some(sync) = &read.body.sync {
+            tracing::info!(
+                provider = read.body.provider.as_str(),
+                "a sync ended: {} customers, {} subscriptions, {} pages",
+                sync.customers,
+                sync.subscriptions,
+                sync.pages
+            );
+        }
+        Ok(())
+    }
+
+    async fn page(&self, read: &Stored<Connection>, sync: &Sync) -> Result<Page> {
+        let (scope, kind) = (&read.scope, read.body.provider);
+        let provider = self.connections.provider(scope, kind).await?;
+        let ChangePage { changes, next, done } = provider.changes(&Cursor::new(sync.cursor.clone())).await?;
+        let mut count = PageRead::default();
+        // Customers first: their subscriptions look for them.
+        let (customers, subscriptions): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|c| matches!(c, Change::Customer(_)));
+        for part in [customers, subscriptions] {
+            let written = stream::iter(part)
+                .map(|change| async move {
+                    let is_customer = matches!(change, Change::Customer(_));
+                    (is_customer, self.take(scope, kind, change).await)
+                })
+                .buffer_unordered(ABREAST)
+                .collect::<Vec<_>>()
+                .await;
+            for (is_customer, outcome) in written {
+                match outcome {
+                    Ok(()) if is_customer => count.customers += 1,
+                    Ok(()) => count.subscriptions += 1,
+                    // One that cannot be understood is counted; the others go on.
+                    Err(Error::Provider(ProviderError::Unreadable(_) | ProviderError::NotFound(_))) => {
+                        count.rejected += 1;
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        Ok(Page { next, done, read: count })
+    }
+
+    async fn take(&self, scope: &Scope, kind: ProviderKind, change: Change) -> Result<()> {
+        match change {
+            Change::Customer(seen) => self.customers.link(scope, kind, &seen).await.map(|_| ()),
+            Change::Subscription(snapshot) => {
+                self.subscriptions.observe(scope, kind, *snapshot, None).await.map(|_| ())
+            }
+        }
+    }
+}
+
+/// One page, taken.
+struct Page {
+    next: Cursor,
+    done: bool,
+    read: PageRead,
+}

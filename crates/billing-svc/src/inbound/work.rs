@@ -1,0 +1,190 @@
+//! Working on events: those of one subject together, under its lock, with one reading of the provider.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use kit::{Scope, SharedClock};
+use store::Stored;
+
+use crate::request_lock::Leases;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::model::{About, Event, State};
+use super::store::EventStore;
+use crate::connections::Connections;
+use crate::customers::Customers;
+use crate::error::{Error, Result};
+use crate::providers::{ProviderError, ProviderKind};
+use crate::request_lock;
+use crate::subscription::{News, Subscriptions};
+
+/// How many events are looked at in one go, and how many subjects are worked on at once.
+const BATCH: u32 = 400;
+const ABREAST: usize = 12;
+/// How often it is looked for events that nobody woke us for: repeats that have become due, another replica's leftovers.
+const TICK: Duration = Duration::from_secs(2);
+
+/// Works on received events.
+#[derive(Clone)]
+pub struct Worker {
+    store: EventStore,
+    connections: Connections,
+    customers: Customers,
+    subscriptions: Subscriptions,
+    leases: Leases,
+    clock: SharedClock,
+    wake: Arc<Notify>,
+}
+
+impl Worker {
+    pub fn new(
+        store: EventStore,
+        connections: Connections,
+        customers: Customers,
+        subscriptions: Subscriptions,
+        leases: Leases,
+        clock: SharedClock,
+        wake: Arc<Notify>,
+    ) -> Self {
+        Self { store, connections, customers, subscriptions, leases, clock, wake }
+    }
+
+    /// Works until stopped.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        while !stop.is_cancelled() {
+            match self.round().await {
+                // More may be waiting.
+                Ok(worked) if worked > 0 => continue,
+                Ok(_) => {}
+                Err(e) => tracing::warn!(error = %e, "received events cannot be worked on: {e}"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Works on what is due; how many events got further.
+    pub async fn round(&self) -> Result<usize> {
+        let mut due = self.store.due(self.clock.now(), BATCH).await?;
+        due.sort_by(|a, b| (a.body.occurred_at, &a.id).cmp(&(b.body.occurred_at, &b.id)));
+        let mut subjects: BTreeMap<(Scope, ProviderKind, String), Vec<Stored<Event>>> = BTreeMap::new();
+        for event in due {
+            let subject = (event.scope.clone(), event.body.provider, event.body.subject().to_owned());
+            subjects.entry(subject).or_default().push(event);
+        }
+        let worked = stream::iter(subjects)
+            .map(|((scope, kind, subject), events)| {
+                let worker = self.clone();
+                async move { worker.subject(&scope, kind, &subject, events).await }
+            })
+            .buffer_unordered(ABREAST)
+            .collect::<Vec<_>>()
+            .await;
+        worked.into_iter().sum()
+    }
+
+    async fn subject(
+        &self,
+        scope: &Scope,
+        kind: ProviderKind,
+        subject: &str,
+        events: Vec<Stored<Event>>,
+    ) -> Result<usize> {
+        let lock = request_lock::inbound(kind.as_str(), scope, subject);
+        // Another replica is at it.
+        let Ok(lease) = self.leases.acquire(&lock, "billing-svc", "inbound").await else { return Ok(0) };
+        let outcome = self.take(scope, kind, &events).await;
+        let written = self.note(&events, &outcome).await;
+        lease.release().await;
+        if let Err(Error::Provider(e)) = &outcome {
+            self.connections.noticed(scope, kind, Err(e)).await?;
+        }
+        written
+    }
+
+    /// Brings the mirror up to what the events announce.
+    async fn take(&self, scope: &Scope, kind: ProviderKind, events: &[Stored<Event>]) -> Result<State> {
+        let Some(newest) = events.iter().map(|e| e.body.provider_version).max() else {
+            return Ok(State::Ignored);
+        };
+        let Some(first) = events.first() else { return Ok(State::Ignored) };
+        if let Some(id) = &first.body.subscription {
+            let known = self.subscriptions.known(scope, kind, id).await?;
+            let news = events.iter().any(|e| e.body.is_news());
+            if !news && known.is_some_and(|s| s.body.provider_version > newest) {
+                return Ok(State::Processed);
+            }
+            let provider = self.connections.provider(scope, kind).await?;
+            let snapshot = match provider.subscription(&id.as_str().into()).await {
+                Err(ProviderError::NotFound(_)) => return Ok(State::Ignored),
+                other => other?,
+            };
+            for event in events.iter().filter(|e| e.body.is_news()) {
+                let id = event.body.external_id.as_str();
+                let news = match event.body.about {
+                    About::PaymentFailed => Some(News::PaymentFailed { event: id }),
+                    About::PaymentSucceeded => Some(News::PaymentSucceeded { event: id }),
+                    About::Dispute => Some(News::Disputed),
+                    About::Customer | About::Subscription | About::Nothing => None,
+                };
+                self.subscriptions.observe(scope, kind, snapshot.clone(), news).await?;
+            }
+            if !news {
+                self.subscriptions.observe(scope, kind, snapshot, None).await?;
+            }
+            return Ok(State::Processed);
+        }
+        let Some(id) = &first.body.customer else { return Ok(State::Ignored) };
+        let provider = self.connections.provider(scope, kind).await?;
+        match provider.customer(&id.as_str().into()).await {
+            Err(ProviderError::NotFound(_)) => Ok(State::Ignored),
+            seen => {
+                self.customers.link(scope, kind, &seen?).await?;
+                Ok(State::Processed)
+            }
+        }
+    }
+
+    /// Writes down what became of the events. One that was put back meanwhile stays put back.
+    async fn note(&self, events: &[Stored<Event>], outcome: &Result<State>) -> Result<usize> {
+        let now = self.clock.now();
+        for event in events {
+            let next = match outcome {
+                Ok(state) => event.body.done(*state, now),
+                Err(e) => {
+                    let passing = match e {
+                        Error::Provider(p) => p.is_passing() || matches!(p, ProviderError::Revoked),
+                        Error::Store(_) | Error::Busy | Error::NotConnected => true,
+                        _ => false,
+                    };
+                    tracing::warn!(
+                        inbound.id = %event.id,
+                        error = %e,
+                        "event {} cannot be worked on: {e}",
+                        event.id
+                    );
+                    event.body.failed(&format!("{}: {e}", e.slug()), passing, now)
+                }
+            };
+            match self.store.replace(event, next, Vec::new()).await {
+                Ok(_) | Err(store::Error::Stale(_)) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        if outcome.is_ok() {
+            let lag = events
+                .iter()
+                .map(|e| now.duration_since(e.body.occurred_at).as_secs_f64())
+                .fold(0.0, f64::max);
+            metrics::histogram!("inbound_lag_seconds").record(lag.max(0.0));
+        }
+        Ok(events.len())
+    }
+}
