@@ -1,0 +1,20 @@
+//! Offers: what a company gives so that a customer stays, to whom, how often, and up to which budget. Who may have one
+//! is decided in `eligibility.rs`, purely; what is taken of it, and what a customer holds, stands in `ledger.rs`.
+
+mod eligibility;
+mod ledger;
+mod model;
+mod ops;
+mod rpc;
+pub(crate) mod store;
+mod wire;
+
+pub use eligibility::{Facts, Reason, Wanted};
+pub use ledger::{Grant, Ledger, Use, month};
+pub use model::{CodePolicy, Kind, Offer, Stacking, Terms, add_months};
+pub use ops::{Ledgers, Offers, Seen};
+pub(crate) use rpc::Rpc;
+pub(crate) use wire::local_to;
+
+#[cfg(test)]
+pub(crate) use model::tests;

@@ -1,0 +1,367 @@
+//! What is done with redemptions: present, claim, decline, lapse, reverse. What comes after a claim is `drive.rs`.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use kit::{Caller, Money, Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
+use serde_json::json;
+use store::{Stored, Transaction};
+
+use crate::request_lock::Leases;
+
+use super::model::{Claim, Redemption, State, single_use_code};
+use super::store::RedemptionStore;
+use crate::connections::Connections;
+use crate::error::{Error, Result};
+use crate::events::Stamp;
+use crate::offer::{CodePolicy, Facts, Grant, Ledger, Ledgers, Offer, Offers, Stacking, month};
+use crate::providers::Provider;
+use crate::subscription::{Subscription, Subscriptions};
+
+/// The use cases of redemptions.
+#[derive(Clone)]
+pub struct Redemptions {
+    pub(super) store: RedemptionStore,
+    pub(super) offers: Offers,
+    pub(super) ledgers: Ledgers,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) connections: Connections,
+    pub(super) leases: Leases,
+    pub(super) clock: SharedClock,
+}
+
+/// How often a write is tried again that somebody else came before.
+const TRIES: usize = 8;
+
+impl Redemptions {
+    pub fn new(
+        store: RedemptionStore,
+        offers: Offers,
+        ledgers: Ledgers,
+        subscriptions: Subscriptions,
+        connections: Connections,
+        leases: Leases,
+        clock: SharedClock,
+    ) -> Self {
+        Self { store, offers, ledgers, subscriptions, connections, leases, clock }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Redemption>> {
+        Ok(self.store.get(scope, id).await?)
+    }
+
+    pub async fn of_offer(
+        &self,
+        scope: &Scope,
+        offer_id: &str,
+        state: Option<State>,
+        page: &PageRequest,
+    ) -> Result<Page<Stored<Redemption>>> {
+        Ok(self.store.of_offer(scope, offer_id, state, page).await?)
+    }
+
+    /// Notes that an offer is shown, with the terms as they are shown. The same session and offer answer the same
+    /// redemption.
+    pub async fn present(
+        &self,
+        caller: &Caller,
+        offer_id: &str,
+        subscription_id: &str,
+        flow_session_id: &str,
+        personas: Vec<String>,
+    ) -> Result<Stored<Redemption>> {
+        let scope = caller.scope()?;
+        if let Some(known) = self.store.of_session(scope, flow_session_id, offer_id).await? {
+            return Ok(known);
+        }
+        let seen = self.offers.check(scope, offer_id, subscription_id, &personas).await?;
+        if !seen.reasons.is_empty() {
+            return Err(Error::reasons(seen.reasons));
+        }
+        let offer = self.offers.get(scope, offer_id).await?.body;
+        let subscription = self.subscriptions.get(scope, subscription_id).await?;
+        let redemption =
+            presented(offer_id, offer, &subscription, flow_session_id, personas, self.clock.now());
+        let id = kit::id::new("red");
+        let events = vec![self.stamp(scope, &id, 1).redemption_changed(&redemption)];
+        match self.store.insert(scope, id, redemption, events).await {
+            Err(e @ store::Error::Duplicate(_)) => {
+                let known = self.store.of_session(scope, flow_session_id, offer_id).await?;
+                Ok(known.ok_or(e)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Takes the customer's chance and the offer's budget, carries the offer out and answers where it came to. A
+    /// second call answers the first one's result.
+    pub async fn claim(&self, caller: &Caller, id: &str, terms_hash: &str) -> Result<Stored<Redemption>> {
+        let scope = caller.scope()?;
+        for _ in 0..TRIES {
+            let read = self.store.get(scope, id).await?;
+            if read.body.terms_hash != terms_hash {
+                let text = "these are not the terms that were shown";
+                return Err(Error::Refused("terms_changed", text.into()));
+            }
+            match read.body.state {
+                State::Presented => {}
+                State::Declined | State::Lapsed => {
+                    let text = format!("the offer was {} before", read.body.state.as_str());
+                    return Err(Error::Refused("redemption_closed", text));
+                }
+                state if state.is_under_way() => return self.drive(read).await,
+                _ => return Ok(read),
+            }
+            match self.take(&read).await {
+                Ok(claimed) => return self.drive(claimed).await,
+                // Another claim, of this redemption or by this customer, came first: look again.
+                Err(Error::Store(store::Error::Stale(_))) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// One transaction: the redemption is claimed, limit and budget are taken, the customer's ledger says so. All or
+    /// nothing, and before any provider is called.
+    async fn take(&self, read: &Stored<Redemption>) -> Result<Stored<Redemption>> {
+        let (scope, r) = (&read.scope, &read.body);
+        let offer = self.offers.get(scope, &r.offer_id).await?;
+        let subscription = self.subscriptions.get(scope, &r.subscription_id).await?.body;
+        let used = self.offers.used(scope, &r.offer_id).await?;
+        let ledger = self.ledgers.own(scope, &r.customer_id).await?;
+        let provider = self.connections.provider(scope, subscription.provider).await?;
+        let now = self.clock.now();
+        // The conditions of today, the terms that were shown.
+        let shown = Offer { terms: r.terms.clone(), stacking: r.stacking, ..offer.body };
+        let facts = Facts {
+            offer_id: &r.offer_id,
+            offer: &shown,
+            subscription: &subscription,
+            personas: &r.persona_ids,
+            used: &used,
+            ledger: &ledger.body,
+            abilities: Some(provider.abilities()),
+            now,
+        };
+        let reasons = facts.reasons();
+        if !reasons.is_empty() {
+            return Err(Error::reasons(reasons));
+        }
+        let cost = facts.cost();
+        let ends_at = r.terms.ends_at(&subscription, now);
+        let code = match shown.code_policy {
+            CodePolicy::None => String::new(),
+            CodePolicy::Shared => shown.shared_code.clone(),
+            CodePolicy::SingleUse => {
+                single_use_code().map_err(|_| kit::Fault::internal(anyhow::anyhow!("no random bytes")))?
+            }
+        };
+        let budget_month = shown.limits.monthly_budget.map(|_| month(now));
+        let claimed = r.claimed(Claim { cost, code, budget_month, ends_at, at: now })?;
+        let grant = Grant {
+            redemption_id: read.id.clone(),
+            offer_id: r.offer_id.clone(),
+            kind: r.kind,
+            at: now,
+            until: ends_at,
+        };
+        let next_ledger = ledger.body.with(grant, r.stacking == Stacking::Replace);
+        let events = vec![self.stamp(scope, &read.id, read.version + 1).redemption_changed(&claimed)];
+        let taking = Arc::new(Taking {
+            ops: self.clone(),
+            read: read.clone(),
+            offer: shown.clone(),
+            ledger,
+            next_ledger,
+            claimed,
+            events,
+            cost,
+            now,
+        });
+        let taken = store::transaction(self.store.db(), async move |tx| taking.clone().run(tx).await).await?;
+        if let Some(claimed) = taken {
+            return Ok(claimed);
+        }
+        // The limits were there a moment ago: say which of them is not any more.
+        let used = self.offers.used(scope, &r.offer_id).await?;
+        match used.may_take(&shown.limits, cost, now) {
+            Err(reason) => Err(Error::reasons(vec![reason])),
+            Ok(()) => Err(Error::Busy),
+        }
+    }
+
+    /// The customer said no.
+    pub async fn decline(&self, caller: &Caller, id: &str) -> Result<Stored<Redemption>> {
+        let scope = caller.scope()?;
+        for _ in 0..TRIES {
+            let read = self.store.get(scope, id).await?;
+            if read.body.state == State::Declined {
+                return Ok(read);
+            }
+            match self.save(&read, read.body.declined()?, None).await {
+                Err(Error::Store(store::Error::Stale(_))) => {}
+                other => return other,
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// The session ended: what was shown and not answered lapses.
+    pub async fn lapse(&self, caller: &Caller, flow_session_id: &str) -> Result<u32> {
+        let mut lapsed = 0;
+        for read in self.store.open_in_session(caller.scope()?, flow_session_id).await? {
+            match self.save(&read, read.body.lapsed()?, None).await {
+                Ok(_) => lapsed += 1,
+                // Answered at the last moment.
+                Err(Error::Store(store::Error::Stale(_))) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(lapsed)
+    }
+
+    /// Takes a verified redemption back at the provider, and gives limit and budget back.
+    pub async fn reverse(&self, caller: &Caller, id: &str, reason: &str) -> Result<Stored<Redemption>> {
+        let scope = caller.scope()?;
+        for _ in 0..TRIES {
+            let read = self.store.get(scope, id).await?;
+            if read.body.state == State::Reversed {
+                return Ok(read);
+            }
+            if read.body.state == State::Failed {
+                return self.drive(read).await;
+            }
+            if read.body.state != State::Verified {
+                let text = format!("a redemption that is {} cannot be reversed", read.body.state.as_str());
+                return Err(Error::Refused("wrong_state", text));
+            }
+            let stamp = self.stamp(scope, id, read.version + 1);
+            let after = json!({ "reason": reason, "offer_id": read.body.offer_id });
+            let audit = stamp.audited(caller, "redemption", "redemption.reverse", None, Some(&after));
+            match self
+                .store
+                .replace(&read, read.body.failed("reversed_by_admin")?, audit.into_iter().collect())
+                .await
+            {
+                Ok(failed) => return self.drive(failed).await,
+                Err(store::Error::Stale(_)) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Marks the verified ones whose effect is over. Done by a schedule.
+    pub async fn exhaust(&self) -> Result<u64> {
+        let mut done = 0;
+        for read in self.store.over_by(self.clock.now()).await? {
+            match self.save(&read, read.body.exhausted()?, None).await {
+                Ok(stored) => {
+                    done += 1;
+                    self.subscriptions.follow(&stored.scope, &stored.body.customer_id).await?;
+                }
+                Err(Error::Store(store::Error::Stale(_))) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(done)
+    }
+
+    pub(super) async fn save(
+        &self,
+        read: &Stored<Redemption>,
+        next: Redemption,
+        extra: Option<Outgoing>,
+    ) -> Result<Stored<Redemption>> {
+        let told = next.state != read.body.state && !matches!(next.state, State::Applying | State::Applied);
+        let stamp = self.stamp(&read.scope, &read.id, read.version + 1);
+        let event = told.then(|| stamp.redemption_changed(&next));
+        Ok(self.store.replace(read, next, event.into_iter().chain(extra).collect()).await?)
+    }
+
+    pub(super) fn stamp<'a>(&self, scope: &'a Scope, subject: &'a str, sequence: i64) -> Stamp<'a> {
+        Stamp { scope, subject, sequence, at: self.clock.now() }
+    }
+
+    pub(super) async fn provider(&self, r: &Stored<Redemption>) -> Result<Arc<dyn Provider>> {
+        self.connections.provider(&r.scope, r.body.provider).await
+    }
+}
+
+/// Everything one claim writes.
+struct Taking {
+    ops: Redemptions,
+    read: Stored<Redemption>,
+    offer: Offer,
+    ledger: Stored<Ledger>,
+    next_ledger: Ledger,
+    claimed: Redemption,
+    events: Vec<Outgoing>,
+    cost: Money,
+    now: Timestamp,
+}
+
+impl Taking {
+    /// None when the limits left no room. Boxed, as the compiler cannot see through an async closure that such a
+    /// future may move between threads.
+    fn run(
+        self: Arc<Self>,
+        tx: &mut Transaction,
+    ) -> BoxFuture<'_, std::result::Result<Option<Stored<Redemption>>, store::Error>> {
+        Box::pin(async move {
+            let (scope, r) = (&self.read.scope, &self.read.body);
+            let ledgers = &self.ops.ledgers;
+            if !ledgers.take(tx, scope, (&r.offer_id, &self.offer), self.cost, self.now).await? {
+                return Ok(None);
+            }
+            ledgers.replace(tx, &self.ledger, self.next_ledger.clone()).await?;
+            ledgers.freeze(tx, scope, &r.offer_id, &r.terms_hash).await?;
+            let (claimed, events) = (self.claimed.clone(), self.events.clone());
+            self.ops.store.replace_in(tx, &self.read, claimed, events).await.map(Some)
+        })
+    }
+}
+
+fn presented(
+    offer_id: &str,
+    offer: Offer,
+    subscription: &Stored<Subscription>,
+    flow_session_id: &str,
+    persona_ids: Vec<String>,
+    now: Timestamp,
+) -> Redemption {
+    Redemption {
+        offer_id: offer_id.to_owned(),
+        offer_name: offer.name,
+        offer_number: offer.number,
+        kind: offer.kind,
+        customer_id: subscription.body.customer_id.clone(),
+        subscription_id: subscription.id.clone(),
+        flow_session_id: flow_session_id.to_owned(),
+        persona_ids,
+        state: State::Presented,
+        terms: offer.terms,
+        terms_hash: offer.terms_hash,
+        terms_text: offer.terms_text,
+        stacking: offer.stacking,
+        provider: subscription.body.provider,
+        code: String::new(),
+        cost: None,
+        budget_month: None,
+        presented_at: now,
+        claimed_at: None,
+        applied_at: None,
+        verified_at: None,
+        effect_ends_at: None,
+        failure: String::new(),
+        attempts: 0,
+        fence: 0,
+        before: None,
+        effect: None,
+    }
+}

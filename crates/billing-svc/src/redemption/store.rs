@@ -1,0 +1,129 @@
+//! The queries of redemptions.
+
+use bson::doc;
+use kit::{Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
+use mongodb::Database;
+use store::{Index, Record, Repo, Sort, Stored, Transaction};
+
+use super::model::{Redemption, State};
+
+impl Record for Redemption {
+    const COLLECTION: &'static str = "redemptions";
+    const NOUN: &'static str = "redemption";
+
+    fn indexes() -> Vec<Index> {
+        vec![
+            Index::on(&["body.flow_session_id", "body.offer_id"]).unique(),
+            Index::on(&["body.offer_id", "body.state", "_id"]),
+            Index::on(&["body.offer_id", "_id"]),
+            Index::on(&["body.customer_id", "_id"]),
+            Index::global(&["body.state", "updated_at"]),
+            Index::global(&["body.state", "body.effect_ends_at"]),
+        ]
+    }
+}
+
+#[derive(Clone)]
+pub struct RedemptionStore {
+    repo: Repo<Redemption>,
+    db: Database,
+}
+
+impl RedemptionStore {
+    pub async fn open(db: &Database, clock: SharedClock) -> Result<Self, store::Error> {
+        Ok(Self { repo: Repo::open(db, clock).await?, db: db.clone() })
+    }
+
+    /// The database, for the transaction a claim and a reversal need.
+    pub fn db(&self) -> &Database {
+        &self.db
+    }
+
+    pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Redemption>, store::Error> {
+        self.repo.get(scope, id).await
+    }
+
+    pub async fn of_session(
+        &self,
+        scope: &Scope,
+        flow_session_id: &str,
+        offer_id: &str,
+    ) -> Result<Option<Stored<Redemption>>, store::Error> {
+        let query = doc! { "body.flow_session_id": flow_session_id, "body.offer_id": offer_id };
+        self.repo.find(scope, query).await
+    }
+
+    /// What of a session is still open.
+    pub async fn open_in_session(
+        &self,
+        scope: &Scope,
+        flow_session_id: &str,
+    ) -> Result<Vec<Stored<Redemption>>, store::Error> {
+        let query = doc! { "body.flow_session_id": flow_session_id, "body.state": State::Presented.as_str() };
+        Ok(self.repo.list(scope, query, Sort::Newest, &PageRequest::new(200, "")).await?.items)
+    }
+
+    pub async fn of_offer(
+        &self,
+        scope: &Scope,
+        offer_id: &str,
+        state: Option<State>,
+        page: &PageRequest,
+    ) -> Result<Page<Stored<Redemption>>, store::Error> {
+        let mut query = doc! { "body.offer_id": offer_id };
+        if let Some(state) = state {
+            query.insert("body.state", state.as_str());
+        }
+        self.repo.list(scope, query, Sort::Newest, page).await
+    }
+
+    pub async fn insert(
+        &self,
+        scope: &Scope,
+        id: String,
+        body: Redemption,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Redemption>, store::Error> {
+        self.repo.insert(scope, id, body, events).await
+    }
+
+    /// Conditional on the version that was read: of two who go on with a redemption, one is refused.
+    pub async fn replace(
+        &self,
+        read: &Stored<Redemption>,
+        body: Redemption,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Redemption>, store::Error> {
+        self.repo.replace(read, body, events).await
+    }
+
+    /// The same inside a transaction.
+    pub async fn replace_in(
+        &self,
+        tx: &mut Transaction,
+        read: &Stored<Redemption>,
+        body: Redemption,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Redemption>, store::Error> {
+        self.repo.replace_in(tx, read, body, events).await
+    }
+
+    /// Those under way that nobody touched since `before`, over all companies.
+    pub async fn stuck_since(&self, before: Timestamp) -> Result<Vec<Stored<Redemption>>, store::Error> {
+        let states = State::ALL.into_iter().filter(|s| s.is_under_way()).map(State::as_str);
+        let query = doc! {
+            "body.state": { "$in": states.collect::<Vec<_>>() },
+            "updated_at": { "$lt": store::time::to_bson(before) },
+        };
+        self.repo.across().list(query, 100).await
+    }
+
+    /// Verified ones whose effect is over, over all companies.
+    pub async fn over_by(&self, now: Timestamp) -> Result<Vec<Stored<Redemption>>, store::Error> {
+        let query = doc! {
+            "body.state": State::Verified.as_str(),
+            "body.effect_ends_at": { "$lt": store::time::to_bson(now) },
+        };
+        self.repo.across().list(query, 200).await
+    }
+}
