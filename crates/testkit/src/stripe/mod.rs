@@ -4,8 +4,6 @@
 mod api;
 mod form;
 mod subscriptions;
-#[cfg(test)]
-mod tests;
 mod world;
 
 use std::collections::{HashMap, VecDeque};
