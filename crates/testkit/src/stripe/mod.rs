@@ -4,6 +4,8 @@
 mod api;
 mod form;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::collections::{HashMap, VecDeque};

@@ -82,7 +82,7 @@ impl World {
             .collect();
         for id in ids {
             let Some(before) = self.get("subscription", &id).cloned() else { continue };
-            if before["status"] == "canceled" {
+            if before["status"] == "canceled" || !self.is_due(&before, second) {
                 continue;
             }
             let mut s = before.clone();
@@ -107,6 +107,15 @@ impl World {
                 self.emit("customer.subscription.updated", &s, Some(&before), now);
             }
         }
+    }
+
+    /// Whether time has anything to change about a subscription.
+    fn is_due(&self, s: &Value, second: i64) -> bool {
+        let ended = |d: &Value| d.as_str().and_then(|d| self.any(d)).is_none_or(|d| due(&d["end"], second));
+        due(&s["pause_collection"]["resumes_at"], second)
+            || due(&s["cancel_at"], second)
+            || list(&s["items"]["data"]).any(|i| due(&i["current_period_end"], second))
+            || list(&s["discounts"]).any(ended)
     }
 
     /// Begins new periods until the present one holds `second`; the first invoice uses up `once` discounts.
