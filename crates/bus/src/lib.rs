@@ -2,6 +2,7 @@
 //! with retry, back-off, dead letters and replay. Knows no message of ours: bodies are bytes.
 
 mod dead;
+mod overhear;
 mod publish;
 mod subscribe;
 
@@ -12,6 +13,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::stream;
 use kit::config::Data;
 
+pub use overhear::Heard;
 pub use publish::headers;
 pub use subscribe::{Handler, Incoming, Outcome};
 

@@ -74,3 +74,27 @@ async fn a_hopeless_event_is_kept_aside_and_can_be_replayed() {
     stop.cancel();
     consumer.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn every_listener_hears_an_event_as_it_passes() {
+    let test = testkit::mongo().await;
+    let (bus, stop) = (Bus::connect(&test.data).await.unwrap(), CancellationToken::new());
+    let heard = [Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))];
+    let listeners = heard.clone().map(|count| {
+        let hear = move |event: bus::Heard| {
+            assert_eq!((event.kind.as_str(), event.subject.as_str()), ("note.changed", "note_1"));
+            count.fetch_add(1, Ordering::SeqCst);
+        };
+        tokio::task::spawn(bus.clone().overhear("note", hear, stop.clone()))
+    });
+    testkit::eventually("both hear", || async {
+        // Published again and again: what passes before somebody listens is not heard.
+        bus.publish(&[event()]).await.unwrap();
+        heard.iter().all(|count| count.load(Ordering::SeqCst) > 0).then_some(())
+    })
+    .await;
+    stop.cancel();
+    for listener in listeners {
+        listener.await.unwrap().unwrap();
+    }
+}
