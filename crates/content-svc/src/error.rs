@@ -17,6 +17,8 @@ pub enum Error {
     Stale,
     #[error(transparent)]
     Fault(#[from] Fault),
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 impl Coded for Error {
@@ -27,6 +29,7 @@ impl Coded for Error {
             Self::NoDraft => (Code::Refused, "no_draft"),
             Self::Stale => (Code::Conflict, "stale_version"),
             Self::Fault(fault) => fault.code(),
+            Self::Store(error) => error.code(),
         }
     }
 
@@ -37,6 +40,7 @@ impl Coded for Error {
                 errors.map(|f| FieldError::new(f.field.clone(), f.code, f.message.clone())).collect()
             }
             Self::Fault(fault) => fault.fields(),
+            Self::Store(error) => error.fields(),
             _ => Vec::new(),
         }
     }
@@ -44,6 +48,7 @@ impl Coded for Error {
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::Fault(fault) => fault.retry_after(),
+            Self::Store(error) => error.retry_after(),
             _ => None,
         }
     }

@@ -5,6 +5,8 @@ use prost::Message as _;
 use proto::events::event::Data;
 use proto::events::{Audited, ContentPublished, Event};
 
+use crate::Rooms;
+
 /// Wraps what happened into an event, to be written beside the change that caused it.
 pub fn event(
     scope: &Scope,
@@ -76,4 +78,14 @@ pub fn content(
         ContentPublished { kind: noun.to_owned(), content_id: id.to_owned(), number, hash: hash.to_owned() };
     let sequence = i64::from(number);
     event(scope, now, &format!("content.{verb}"), id, sequence, Data::ContentPublished(data))
+}
+
+/// Drops what this process remembers of content that changed elsewhere.
+pub fn drop_remembered(rooms: &Rooms, heard: &bus::Heard) {
+    let (scope, id) = (&heard.scope, heard.subject.as_str());
+    rooms.questionnaires.objects.forget(scope, id);
+    rooms.cards.objects.forget(scope, id);
+    rooms.templates.objects.forget(scope, id);
+    rooms.workflows.objects.forget(scope, id);
+    rooms.workflows.forget(scope);
 }

@@ -5,6 +5,7 @@ pub mod cards;
 mod config;
 pub mod error;
 pub mod events;
+pub mod offers;
 pub mod questionnaire;
 pub mod rule;
 pub mod template;
@@ -18,9 +19,18 @@ use std::sync::Arc;
 
 use kit::caller::{Minter, SigningKey, Verifier};
 use kit::{SharedClock, clock::SystemClock};
+use mongodb::Database;
 
 pub use config::Config;
 pub use error::Error;
+
+use card_elements::{CardElements, ElementStore};
+use cards::Cards;
+use offers::Offers;
+use questionnaire::Questionnaires;
+use template::Templates;
+use versioned::{Content, ObjectStore, Objects};
+use workflow::Workflows;
 
 /// The service as it runs.
 pub async fn service(config: Config) -> anyhow::Result<kit::Service> {
@@ -34,10 +44,66 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let trusted: Vec<String> = common.inner_trusted.iter().cloned().chain([key.public()]).collect();
     let verifier = Verifier::new("content-svc", &trusted, clock.clone())?;
     let minter = Minter::new("content-svc", key, clock.clone());
-    let _upstreams = upstream::Upstreams::new(&config, &minter)?;
+    let upstreams = upstream::Upstreams::new(&config, &minter)?;
+    let db = store::connect(&config.data, "content").await?;
+    let offers = Arc::new(upstream::BillingOffers(upstreams.billing.clone()));
+    let rooms = Rooms::open(&db, clock, offers).await?;
+    let bus = bus::Bus::connect(&config.data).await?;
+    let collections = vec!["questionnaires", "card_elements", "cards", "templates", "workflows"];
+    let (remembering, ready_db, heard) = (rooms.clone(), db.clone(), bus.clone());
     let check = kit::service::Check { is_unary: proto::check::is_unary, message: proto::check::message };
     Ok(kit::Service::new("content-svc")
         .verified_by(verifier)
         .checked_by(check)
-        .described_by(proto::DESCRIPTORS))
+        .described_by(proto::DESCRIPTORS)
+        .room(questionnaire::rpc::service(rooms.questionnaires.clone()))
+        .room(card_elements::rpc::service(rooms.elements.clone(), rooms.cards.clone()))
+        .room(cards::rpc::service(rooms.cards.clone()))
+        .room(template::rpc::service(rooms.templates.clone()))
+        .room(workflow::rpc::service(rooms.workflows.clone()))
+        .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
+        .task("caches", move |stop| {
+            heard.overhear("content", move |heard| events::drop_remembered(&remembering, &heard), stop)
+        })
+        .ready("mongodb", move || {
+            let db = ready_db.clone();
+            async move { Ok(store::ready(&db).await?) }
+        }))
+}
+
+/// The authoring rooms, and what the engine reads from.
+#[derive(Clone)]
+pub struct Rooms {
+    pub questionnaires: Questionnaires,
+    pub elements: CardElements,
+    pub cards: Cards,
+    pub templates: Templates,
+    pub workflows: Workflows,
+}
+
+impl Rooms {
+    /// Opens the rooms over a database; `offers` says what may be promised.
+    pub async fn open(
+        db: &Database,
+        clock: SharedClock,
+        offers: Arc<dyn Offers>,
+    ) -> Result<Self, store::Error> {
+        let questionnaires = Questionnaires::new(objects(db, &clock).await?);
+        let elements = CardElements::new(ElementStore::open(db, clock.clone()).await?, clock.clone());
+        let cards =
+            Cards::new(objects(db, &clock).await?, elements.clone(), questionnaires.clone(), offers.clone());
+        let templates = Templates::new(objects(db, &clock).await?, cards.clone());
+        let workflows = Workflows::new(
+            objects(db, &clock).await?,
+            templates.clone(),
+            cards.clone(),
+            questionnaires.clone(),
+            offers,
+        );
+        Ok(Self { questionnaires, elements, cards, templates, workflows })
+    }
+}
+
+async fn objects<C: Content>(db: &Database, clock: &SharedClock) -> Result<Objects<C>, store::Error> {
+    Ok(Objects::new(ObjectStore::open(db, clock.clone()).await?, clock.clone()))
 }

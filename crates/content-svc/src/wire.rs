@@ -1,6 +1,7 @@
-//! Enums between the wire and the models: same names on both sides, said once.
+//! What every room's face on the wire shares: replies, masks, and enums that have the same names on both sides.
 
-use kit::Fault;
+use kit::{Coded, Fault};
+use tonic::{Response, Status};
 
 /// An enum of ours that has a twin on the wire.
 pub trait Wire: Sized + Copy {
@@ -38,3 +39,37 @@ macro_rules! mirror {
     };
 }
 pub(crate) use mirror;
+
+/// A reply, or the status an error travels as.
+pub fn reply<T, E: Coded>(outcome: Result<T, E>) -> Result<Response<T>, Status> {
+    outcome.map(Response::new).map_err(|e| kit::error::status(&e))
+}
+
+/// Whether a change names a field.
+pub fn names(mask: Option<&prost_types::FieldMask>, field: &str) -> bool {
+    mask.is_some_and(|m| m.paths.iter().any(|p| p == field))
+}
+
+/// Text that may be empty for "none".
+pub fn some(text: String) -> Option<String> {
+    Some(text).filter(|t| !t.is_empty())
+}
+
+/// A JSON value as messages carry it.
+pub fn json(value: serde_json::Value) -> prost_types::Value {
+    use prost_types::value::Kind;
+    use serde_json::Value;
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(b) => Kind::BoolValue(b),
+        Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or(0.0)),
+        Value::String(s) => Kind::StringValue(s),
+        Value::Array(values) => {
+            Kind::ListValue(prost_types::ListValue { values: values.into_iter().map(json).collect() })
+        }
+        Value::Object(fields) => Kind::StructValue(prost_types::Struct {
+            fields: fields.into_iter().map(|(name, value)| (name, json(value))).collect(),
+        }),
+    };
+    prost_types::Value { kind: Some(kind) }
+}

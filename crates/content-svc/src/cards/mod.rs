@@ -2,5 +2,8 @@
 //! at hand: one read by id answers a request, one indexed read a page of them.
 
 mod model;
+mod ops;
+pub mod rpc;
 
 pub use model::{CardAccess, CardContent, CardHead, CardKind};
+pub use ops::Cards;

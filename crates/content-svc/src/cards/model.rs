@@ -21,6 +21,19 @@ pub enum CardKind {
     Confirm,
 }
 
+impl CardKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Offer => "offer",
+            Self::Survey => "survey",
+            Self::Feedback => "feedback",
+            Self::Contact => "contact",
+            Self::Confirm => "confirm",
+        }
+    }
+}
+
 /// Who may use a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,7 +70,11 @@ impl Content for CardContent {
     const PREFIX: &'static str = "crd";
     const COLLECTION: &'static str = "cards";
     const VERSIONS: &'static str = "card_versions";
-    const INDEXES: &'static [&'static [&'static str]] = &[&["body.archived", "_id"], &["body.head.tags"]];
+    const INDEXES: &'static [&'static [&'static str]] = &[&["body.head.tags", "_id"]];
+
+    fn facet(&self) -> &'static str {
+        self.kind.as_str()
+    }
 }
 
 impl CardContent {

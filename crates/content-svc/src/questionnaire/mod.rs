@@ -2,5 +2,8 @@
 //! never: answers are counted by them for years.
 
 mod model;
+mod ops;
+pub mod rpc;
 
 pub use model::{Choice, Question, QuestionType, QuestionnaireContent, QuestionnaireKind};
+pub use ops::Questionnaires;

@@ -20,6 +20,18 @@ pub enum QuestionnaireKind {
     OnboardingIntake,
 }
 
+impl QuestionnaireKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExitSurvey => "exit_survey",
+            Self::FollowUp => "follow_up",
+            Self::Feedback => "feedback",
+            Self::Satisfaction => "satisfaction",
+            Self::OnboardingIntake => "onboarding_intake",
+        }
+    }
+}
+
 /// What kind of answer a question takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +91,10 @@ impl Content for QuestionnaireContent {
     const PREFIX: &'static str = "qst";
     const COLLECTION: &'static str = "questionnaires";
     const VERSIONS: &'static str = "questionnaire_versions";
+
+    fn facet(&self) -> &'static str {
+        self.kind.as_str()
+    }
 }
 
 impl QuestionnaireContent {

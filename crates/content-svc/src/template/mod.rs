@@ -2,5 +2,8 @@
 //! its published version.
 
 mod model;
+mod ops;
+pub mod rpc;
 
 pub use model::{Layout, Place, TemplateContent, TemplateHead, TemplateKind};
+pub use ops::Templates;

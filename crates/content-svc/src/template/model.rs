@@ -27,6 +27,16 @@ impl TemplateKind {
     pub fn is_supported(self) -> bool {
         matches!(self, Self::FlowPage | Self::HostedPage)
     }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FlowPage => "flow_page",
+            Self::HostedPage => "hosted_page",
+            Self::Email => "email",
+            Self::SlackMessage => "slack_message",
+            Self::TicketNote => "ticket_note",
+        }
+    }
 }
 
 /// How the places of a page lie.
@@ -80,6 +90,10 @@ impl Content for TemplateContent {
     const COLLECTION: &'static str = "templates";
     const VERSIONS: &'static str = "template_versions";
     const UNIQUE: &'static [&'static [&'static str]] = &[&["body.head.key"]];
+
+    fn facet(&self) -> &'static str {
+        self.kind.as_str()
+    }
 }
 
 impl TemplateContent {

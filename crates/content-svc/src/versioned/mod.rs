@@ -7,6 +7,11 @@
 
 mod diff;
 mod model;
+mod ops;
+pub mod rpc;
+mod store;
 
 pub use diff::{Change, changes};
 pub use model::{Content, Draft, Frozen, Live, Object, Pin, Published, Refusal, Release, State};
+pub use ops::{Objects, View, Which, publishable};
+pub use store::{Filter, ObjectStore, StoredObject};

@@ -22,6 +22,9 @@ pub trait Content:
 
     /// Its name in the domain, and in events and audit entries.
     const NOUN: &'static str;
+    /// Its kind within the noun, which lists can be cut down to.
+    fn facet(&self) -> &'static str;
+
     /// What its ids begin with.
     const PREFIX: &'static str;
     /// Where objects are kept.
@@ -58,6 +61,8 @@ pub struct Object<H, C> {
     pub history: Vec<Release>,
     #[serde(default)]
     pub archived: bool,
+    /// The kind of the working copy, for lists.
+    pub facet: String,
 }
 
 /// Changes nobody sees yet.
@@ -140,6 +145,18 @@ impl<C: Content> Frozen<C> {
     }
 }
 
+impl Pin {
+    /// Pins what is in use now.
+    pub fn of<C: Content>(published: &Published<C>) -> Self {
+        Self {
+            kind: C::NOUN.to_owned(),
+            id: published.id.clone(),
+            number: published.release.number,
+            hash: published.release.hash.clone(),
+        }
+    }
+}
+
 /// Why an object does not allow what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -152,12 +169,6 @@ pub enum Refusal {
 }
 
 impl<H, C> Object<H, C> {
-    /// A new object, in draft.
-    pub fn new(name: String, head: H, content: C) -> Self {
-        let draft = Some(Draft { content, in_review: false, note: String::new() });
-        Self { name, head, draft, live: None, history: Vec::new(), archived: false }
-    }
-
     /// Where the working copy stands.
     pub fn state(&self) -> State {
         match (&self.draft, self.archived) {
@@ -189,7 +200,14 @@ impl<H, C> Object<H, C> {
     }
 }
 
-impl<H: Clone, C: Clone + PartialEq> Object<H, C> {
+impl<C: Content> Object<C::Head, C> {
+    /// A new object, in draft.
+    pub fn new(name: String, head: C::Head, content: C) -> Self {
+        let facet = content.facet().to_owned();
+        let draft = Some(Draft { content, in_review: false, note: String::new() });
+        Self { name, head, draft, live: None, history: Vec::new(), archived: false, facet }
+    }
+
     /// Puts new content into the draft, opening one if there is none. A draft in review becomes a draft again: what was
     /// submitted is no longer what stands there.
     pub fn edit(&mut self, content: C) -> Result<(), Refusal> {
@@ -199,6 +217,7 @@ impl<H: Clone, C: Clone + PartialEq> Object<H, C> {
         if self.draft.is_none() && self.working() == Some(&content) {
             return Ok(());
         }
+        content.facet().clone_into(&mut self.facet);
         self.draft = Some(Draft { content, in_review: false, note: String::new() });
         Ok(())
     }
@@ -214,13 +233,18 @@ impl<H: Clone, C: Clone + PartialEq> Object<H, C> {
         Ok(())
     }
 
-    /// The content that publishing would freeze.
+    /// The content that publishing would freeze. Without a draft it is the version in use, as what that pins may have
+    /// moved on.
     pub fn to_publish(&self) -> Result<&C, Refusal> {
-        match (&self.draft, self.archived) {
-            (_, true) => Err(Refusal::Archived),
-            (Some(draft), _) => Ok(&draft.content),
-            (None, _) => Err(Refusal::NoDraft),
+        if self.archived {
+            return Err(Refusal::Archived);
         }
+        self.working().ok_or(Refusal::NoDraft)
+    }
+
+    /// Whether frozen content says anything new.
+    pub fn is_news(&self, hash: &str) -> bool {
+        self.draft.is_some() || self.release().is_none_or(|r| r.hash != hash)
     }
 
     /// Makes frozen content the version in use. The draft is gone with it, unless this is a copy of an old version.

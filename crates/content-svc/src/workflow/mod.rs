@@ -1,10 +1,17 @@
 //! Workflows: the logic of a flow, a graph from its trigger to an end. Publishing checks the graph (`graph.rs`) and pins
 //! every template at its published version; the engine walks it.
 
+mod check;
+mod convert;
 mod graph;
+#[cfg(test)]
+mod graph_tests;
 mod model;
+mod ops;
+pub mod rpc;
 
-pub use graph::check;
+pub use check::{Page, check};
 pub use model::{
     Branch, EndOutcome, Limits, Node, NodeKind, Reentry, Trigger, WorkflowContent, WorkflowHead,
 };
+pub use ops::Workflows;

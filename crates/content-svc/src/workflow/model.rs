@@ -20,6 +20,18 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// Every trigger.
+    pub const ALL: [Self; 8] = [
+        Self::CancelIntent,
+        Self::DowngradeIntent,
+        Self::PaymentFailed,
+        Self::TrialEnding,
+        Self::PauseEnding,
+        Self::PersonaEntered,
+        Self::SubscriptionEnded,
+        Self::Manual,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CancelIntent => "cancel_intent",
@@ -212,6 +224,10 @@ impl Content for WorkflowContent {
     const VERSIONS: &'static str = "workflow_versions";
     const INDEXES: &'static [&'static [&'static str]] =
         &[&["body.live.content.trigger", "body.head.priority"]];
+
+    fn facet(&self) -> &'static str {
+        self.trigger.as_str()
+    }
 }
 
 impl WorkflowContent {

@@ -1,0 +1,24 @@
+//! What content must know of offers before it promises them: whether they may be had at all.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use kit::{Caller, Fault};
+
+/// An offer, as far as a page that shows it is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferFacts {
+    /// Customers can have it.
+    pub active: bool,
+    /// Such as `discount`.
+    pub kind: String,
+    /// A connected provider can carry it out.
+    pub supported: bool,
+}
+
+/// Where offers are known.
+#[async_trait]
+pub trait Offers: Send + Sync {
+    /// The offers of these ids; unknown ones are left out.
+    async fn look_up(&self, caller: &Caller, ids: &[&str]) -> Result<HashMap<String, OfferFacts>, Fault>;
+}
