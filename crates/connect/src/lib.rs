@@ -1,6 +1,7 @@
 //! The outside world: HTTP calls that cannot be led into our own network, checks of what outsiders sign, and the
 //! object store. Nothing here knows a feature of ours.
 
+mod answer;
 pub mod breaker;
 pub mod http;
 pub mod net;

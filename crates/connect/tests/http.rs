@@ -1,5 +1,7 @@
 //! The client against a small server: what is repeated, what is refused, what is cut off.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

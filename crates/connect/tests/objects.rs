@@ -1,5 +1,7 @@
 //! The object store's promises, on a folder and in memory, and the links against the recorded vectors.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
+
 use base64::Engine as _;
 use bytes::Bytes;
 use connect::objects::{Azure, ObjectError, ObjectKey, Objects};

@@ -1,5 +1,7 @@
 //! Every check of `connect::sign` against the recorded vectors; see `vectors/SOURCES.md`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
+
 use connect::sign::{self, Refused};
 use jiff::{SignedDuration, Timestamp};
 use kit::SecretString;

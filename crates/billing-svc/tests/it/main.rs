@@ -1,5 +1,7 @@
 //! Tests of the service against real servers and fakes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
+
 mod localstripe;
 mod provider_contract;
 mod simulated;

@@ -117,7 +117,7 @@ pub async fn discounts_already_there_are_kept(rig: impl Rig) {
 
     let ours = s.discounts.iter().find(|d| d.retention).unwrap().id.clone();
     let s = act(&p, &id, Act::RemoveDiscount { discount: ours.clone() }).await;
-    assert_eq!(s.discounts, [foreign.clone()]);
+    assert_eq!(s.discounts, std::slice::from_ref(&foreign));
     let s = act(&p, &id, Act::RemoveDiscount { discount: ours }).await;
     assert_eq!(s.discounts, [foreign], "taking away what is not there is no error");
 }

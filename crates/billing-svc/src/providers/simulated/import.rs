@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use kit::{Currency, FieldError, Money, Scope, Timestamp};
 
-use super::model::{Account, Contract, Tariff, period};
+use super::model::{Account, Contract, Tariff};
+use super::rules::period;
 use super::store::{Books, id_of};
 use crate::providers::{Cut, Interval, Term};
 

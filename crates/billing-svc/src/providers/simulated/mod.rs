@@ -4,6 +4,7 @@
 mod import;
 mod model;
 mod rpc;
+mod rules;
 mod store;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ pub use import::{Fixture, FixturePrice, Fixtures};
 pub use rpc::server;
 pub use store::Books;
 
-use self::model::{No, Outcome};
+use self::rules::{No, Outcome};
 use self::store::changed_since;
 use super::{
     Abilities, Ability, AccountInfo, Act, Catalog, Change, ChangePage, Connection, Cursor, CustomerSnapshot,

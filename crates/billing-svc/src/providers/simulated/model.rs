@@ -1,22 +1,17 @@
-//! The books of the simulated provider, and the rules they are kept by. Plain functions over values: what time does to
-//! a subscription, and what an act does.
+//! What stands in the simulated provider's books, and how a provider says it.
 
 use std::collections::BTreeMap;
 
-use jiff::Span;
-use jiff::tz::TimeZone;
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::providers::{
-    Act, CustomerSnapshot, Cut, Discount, ExternalId, Interval, Keep, PauseKind, PendingChange, Snapshot,
-    State, SwitchAt, Term, mrr,
+    Act, CustomerSnapshot, Cut, Discount, ExternalId, Interval, PauseKind, PendingChange, Snapshot, State,
+    Term, mrr,
 };
 
 /// The coupons of acts begin with this.
-const OURS: &str = "retention-";
-/// How many acts a subscription remembers by their keys.
-const REMEMBERED: usize = 50;
+pub const OURS: &str = "retention-";
 
 /// A customer in the books.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,189 +108,7 @@ pub struct Done {
     pub grant: Option<String>,
 }
 
-/// What became of an act.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Carried out; the discount that was made.
-    Done(Option<String>),
-    /// The key acted before; nothing changes.
-    Before(Option<String>),
-}
-
-/// Why an act is not carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum No {
-    Refused { slug: &'static str, message: &'static str },
-    KeyReused,
-}
-
-const fn refused(slug: &'static str, message: &'static str) -> No {
-    No::Refused { slug, message }
-}
-
 impl Contract {
-    /// Lets happen what was due by `now`.
-    pub fn settle(&mut self, now: Timestamp) {
-        if self.ended_at.is_none() {
-            if self.resumes_at.is_some_and(|at| at <= now) {
-                self.resume();
-            }
-            if self.trial_end.is_some_and(|at| at <= now) {
-                self.trial_end = None;
-            }
-            match self.cancel_at.filter(|at| *at <= now) {
-                Some(end) => self.ended_at = Some(end),
-                // A paused subscription has no periods; it catches up when it goes on.
-                None if self.paused_at.is_none() => self.roll_on(now),
-                None => {}
-            }
-            self.grants.retain(|g| g.end.is_none_or(|end| end > now));
-        }
-        self.due_at = self.next_due();
-    }
-
-    fn roll_on(&mut self, now: Timestamp) {
-        while self.period_end <= now {
-            // The invoice that opens the period uses up what was for one invoice.
-            self.grants.retain(|g| g.term != Term::Once);
-            match self.next.take() {
-                Some(tariff) => self.move_to(tariff, self.period_end),
-                None => {
-                    let (start, end) =
-                        period(self.anchor, self.interval, self.interval_count, self.period_end);
-                    (self.period_start, self.period_end) = (start, end);
-                }
-            }
-        }
-    }
-
-    fn next_due(&self) -> Option<Timestamp> {
-        if self.ended_at.is_some() {
-            return None;
-        }
-        let ends = self.grants.iter().filter_map(|g| g.end);
-        let dates = [self.resumes_at, self.trial_end, self.cancel_at].into_iter().flatten();
-        let period = Some(self.period_end).filter(|_| self.paused_at.is_none());
-        dates.chain(ends).chain(period).min()
-    }
-
-    fn move_to(&mut self, tariff: Tariff, at: Timestamp) {
-        let Tariff { price_id, plan, name: _, amount, interval, interval_count } = tariff;
-        // Another interval begins a period of its own; the same one goes on with the present.
-        if (interval, interval_count) != (self.interval, self.interval_count) || at >= self.period_end {
-            self.anchor = at;
-            (self.period_start, self.period_end) = period(at, interval, interval_count, at);
-        }
-        (self.price_id, self.plan, self.price) = (price_id, plan, amount);
-        (self.interval, self.interval_count) = (interval, interval_count);
-    }
-
-    fn resume(&mut self) {
-        (self.paused_at, self.resumes_at) = (None, None);
-    }
-
-    /// Carries out one act. `tariff`: the price an act names, if the books hold it.
-    pub fn carry_out(
-        &mut self,
-        act: &Act,
-        key: &str,
-        tariff: Option<Tariff>,
-        now: Timestamp,
-    ) -> Result<Outcome, No> {
-        if let Some(done) = self.done.iter().find(|d| d.key == key) {
-            return if done.act == *act {
-                Ok(Outcome::Before(done.grant.clone()))
-            } else {
-                Err(No::KeyReused)
-            };
-        }
-        if self.ended_at.is_some() {
-            return match act {
-                Act::CancelAtPeriodEnd { .. } => Ok(Outcome::Before(None)),
-                _ => Err(refused("subscription_ended", "the subscription has ended")),
-            };
-        }
-        let grant = self.change(act, tariff, now)?;
-        let done = Done { key: key.to_owned(), act: act.clone(), at: now, grant: grant.clone() };
-        self.done.push(done);
-        if self.done.len() > REMEMBERED {
-            self.done.remove(0);
-        }
-        self.due_at = self.next_due();
-        Ok(Outcome::Done(grant))
-    }
-
-    fn change(&mut self, act: &Act, tariff: Option<Tariff>, now: Timestamp) -> Result<Option<String>, No> {
-        match act {
-            Act::Discount { cut, term, keep } => return self.grant(*cut, *term, keep, now).map(Some),
-            Act::RemoveDiscount { discount } => self.grants.retain(|g| g.id != discount.as_str()),
-            Act::Pause { resumes_at, .. } => {
-                if *resumes_at <= now {
-                    return Err(refused("resumes_in_the_past", "a pause ends in the future"));
-                }
-                self.paused_at.get_or_insert(now);
-                self.resumes_at = Some(*resumes_at);
-            }
-            Act::Resume => {
-                self.resume();
-                self.settle(now);
-            }
-            Act::SwitchPlan { at, .. } => {
-                let tariff = tariff.ok_or(refused("price_not_found", "there is no such price"))?;
-                if tariff.amount.currency != self.price.currency {
-                    return Err(refused("other_currency", "the price is of another currency"));
-                }
-                match at {
-                    SwitchAt::Now { .. } if tariff.price_id == self.price_id => self.next = None,
-                    SwitchAt::Now { .. } => {
-                        self.next = None;
-                        self.move_to(tariff, now);
-                    }
-                    SwitchAt::PeriodEnd => self.next = Some(tariff),
-                }
-            }
-            Act::CancelAtPeriodEnd { feedback } => {
-                self.cancel_at = Some(self.period_end);
-                self.reason = feedback.clone();
-            }
-            Act::UndoCancel => (self.cancel_at, self.reason) = (None, None),
-        }
-        Ok(None)
-    }
-
-    fn grant(&mut self, cut: Cut, term: Term, keep: &Keep, now: Timestamp) -> Result<String, No> {
-        let off = match cut {
-            Cut::BasisPoints(bp) if bp == 0 || bp > 10_000 => {
-                return Err(refused("bad_percentage", "a share is more than nothing and at most everything"));
-            }
-            Cut::BasisPoints(bp) => format!("{bp}bp"),
-            Cut::Amount(money) if money.currency != self.price.currency => {
-                return Err(refused("other_currency", "the discount is of another currency"));
-            }
-            Cut::Amount(money) => format!("{}{}", money.minor, money.currency.as_str().to_lowercase()),
-        };
-        let (long, end) = match term {
-            Term::Once => ("once".to_owned(), None),
-            Term::Forever => ("forever".to_owned(), None),
-            Term::Months(months) => {
-                (format!("{months}m"), Some(later(now, Span::new().months(i64::from(months)))))
-            }
-        };
-        let coupon = format!("{OURS}{off}-{long}");
-        // The same terms given again take the place of the first.
-        self.grants.retain(|g| {
-            g.coupon != coupon
-                && match keep {
-                    Keep::All => true,
-                    Keep::Foreign => !g.coupon.starts_with(OURS),
-                    Keep::Only(ids) => ids.iter().any(|id| id.as_str() == g.id),
-                }
-        });
-        let id = kit::id::new("di");
-        self.grants.push(Grant { id: id.clone(), coupon, cut, term, start: now, end });
-        Ok(id)
-    }
-
     /// The state (§10.1). A cancellation that is set comes first: it is what was asked for last.
     pub fn state(&self) -> State {
         match self {
@@ -381,73 +194,6 @@ impl Account {
             deleted: false,
             metadata: attributes,
             provider_version: version,
-        }
-    }
-}
-
-/// The period that holds `at`, of those that begin every interval from `anchor` on.
-pub fn period(anchor: Timestamp, interval: Interval, count: u32, at: Timestamp) -> (Timestamp, Timestamp) {
-    let count = i64::from(count.max(1));
-    let nth = |n: i64| {
-        let units = count.saturating_mul(n).min(100_000);
-        let span = match interval {
-            Interval::Day => Span::new().try_days(units),
-            Interval::Week => Span::new().try_weeks(units),
-            Interval::Month => Span::new().try_months(units),
-            Interval::Year => Span::new().try_years(units.min(5_000)),
-        };
-        span.map_or(Timestamp::MAX, |span| later(anchor, span))
-    };
-    // A first guess from below, as no month is longer than 31 days.
-    let days = at.duration_since(anchor).as_hours().max(0) / 24;
-    let longest = match interval {
-        Interval::Day => 1,
-        Interval::Week => 7,
-        Interval::Month => 31,
-        Interval::Year => 366,
-    };
-    let mut n = days / (longest * count);
-    while nth(n + 1) <= at && nth(n + 1) < Timestamp::MAX {
-        n += 1;
-    }
-    (nth(n), nth(n + 1))
-}
-
-fn later(at: Timestamp, span: Span) -> Timestamp {
-    at.to_zoned(TimeZone::UTC).checked_add(span).map_or(Timestamp::MAX, |z| z.timestamp())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_period_begun_on_the_31st_stays_at_the_month_s_end() {
-        let anchor = at("2026-01-31T00:00:00Z");
-        let of = |now: &str| period(anchor, Interval::Month, 1, at(now));
-        assert_eq!(of("2026-02-28T00:00:00Z"), (at("2026-02-28T00:00:00Z"), at("2026-03-31T00:00:00Z")));
-        assert_eq!(of("2026-03-30T23:00:00Z").1, at("2026-03-31T00:00:00Z"));
-        assert_eq!(of("2025-12-01T00:00:00Z"), (anchor, at("2026-02-28T00:00:00Z")));
-        assert_eq!(
-            period(anchor, Interval::Year, 1, at("2028-06-01T00:00:00Z")).1,
-            at("2029-01-31T00:00:00Z")
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn an_instant_lies_in_its_period(days in 0_i64..4_000, count in 1_u32..13, which in 0_usize..4) {
-            let interval = [Interval::Day, Interval::Week, Interval::Month, Interval::Year][which];
-            let anchor = at("2024-02-29T12:00:00Z");
-            let now = kit::time::add_days(anchor, days);
-            let (start, end) = period(anchor, interval, count, now);
-            prop_assert!(start <= now && now < end);
         }
     }
 }
