@@ -18,9 +18,10 @@ pub fn service(room: CardElements, cards: Cards) -> CardElementServiceServer<Rpc
     CardElementServiceServer::new(Rpc { room, cards })
 }
 
+/// The room behind its gRPC service.
 pub struct Rpc {
-    room: CardElements,
-    cards: Cards,
+    pub room: CardElements,
+    pub cards: Cards,
 }
 
 #[tonic::async_trait]

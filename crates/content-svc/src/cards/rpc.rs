@@ -22,7 +22,8 @@ pub fn service(room: Cards) -> CardServiceServer<Rpc> {
     CardServiceServer::new(Rpc(room))
 }
 
-pub struct Rpc(Cards);
+/// The room behind its gRPC service.
+pub struct Rpc(pub Cards);
 
 #[tonic::async_trait]
 impl CardService for Rpc {

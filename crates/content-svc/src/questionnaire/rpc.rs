@@ -22,7 +22,8 @@ pub fn service(room: Questionnaires) -> QuestionnaireServiceServer<Rpc> {
     QuestionnaireServiceServer::new(Rpc(room))
 }
 
-pub struct Rpc(Questionnaires);
+/// The room behind its gRPC service.
+pub struct Rpc(pub Questionnaires);
 
 #[tonic::async_trait]
 impl QuestionnaireService for Rpc {

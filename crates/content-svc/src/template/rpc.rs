@@ -21,7 +21,8 @@ pub fn service(room: Templates) -> TemplateServiceServer<Rpc> {
     TemplateServiceServer::new(Rpc(room))
 }
 
-pub struct Rpc(Templates);
+/// The room behind its gRPC service.
+pub struct Rpc(pub Templates);
 
 #[tonic::async_trait]
 impl TemplateService for Rpc {

@@ -18,7 +18,8 @@ pub fn service(room: Workflows) -> WorkflowServiceServer<Rpc> {
     WorkflowServiceServer::new(Rpc(room))
 }
 
-pub struct Rpc(Workflows);
+/// The room behind its gRPC service.
+pub struct Rpc(pub Workflows);
 
 #[tonic::async_trait]
 impl WorkflowService for Rpc {

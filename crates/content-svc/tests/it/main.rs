@@ -1,5 +1,6 @@
 //! The rooms of content on a real database.
 
 mod authoring;
+mod demo;
 mod versions;
 mod world;

@@ -52,6 +52,9 @@ impl World {
         let facts = |active, supported| OfferFacts { active, kind: "discount".into(), supported };
         let offers = HashMap::from([
             ("off_good".to_owned(), facts(true, true)),
+            ("off_discount_20".to_owned(), facts(true, true)),
+            ("off_pause_2_months".to_owned(), facts(true, true)),
+            ("off_lite_plan".to_owned(), facts(true, true)),
             ("off_asleep".to_owned(), facts(false, true)),
             ("off_impossible".to_owned(), facts(true, false)),
         ]);

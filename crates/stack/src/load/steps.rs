@@ -1,5 +1,6 @@
 //! Content as files: each holds one call of the public API, or a list of them, made in the order of the file names.
-//! `save_as` keeps the answer under a name; `{{name}}` stands for its id and `{{name.field}}` for a field of it.
+//! `save_as` keeps the answer under a name with a dot in it; `{{of.name}}` stands for its id and `{{of.name.field}}` for a
+//! field of it. A name without a dot is not ours: texts of content name their variables so.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,15 +72,20 @@ fn fill(value: &Value, saved: &Saved) -> Result<Value> {
         Value::String(text) => {
             if let Some(name) = text.strip_prefix("{{").and_then(|t| t.strip_suffix("}}"))
                 && !name.contains("{{")
+                && name.contains('.')
             {
                 return look_up(name, saved);
             }
             let (mut filled, mut rest) = (String::new(), text.as_str());
             while let Some((before, after)) = rest.split_once("{{") {
                 let (name, behind) = after.split_once("}}").context("a `{{` without `}}`")?;
-                let found = look_up(name, saved)?;
                 filled.push_str(before);
-                filled.push_str(&found.as_str().map_or_else(|| found.to_string(), str::to_owned));
+                if name.contains('.') {
+                    let found = look_up(name, saved)?;
+                    filled.push_str(&found.as_str().map_or_else(|| found.to_string(), str::to_owned));
+                } else {
+                    filled.push_str(&format!("{{{{{name}}}}}"));
+                }
                 rest = behind;
             }
             Value::String(filled + rest)
@@ -108,6 +114,8 @@ mod tests {
         let saved = Saved::from([("offers.gift".into(), json!({ "id": "off_1", "version": 3 }))]);
         let filled = fill(&json!({ "id": "{{offers.gift}}", "path": "/v1/{{offers.gift}}/x", "version": "{{offers.gift.version}}" }), &saved);
         assert_eq!(filled.unwrap(), json!({ "id": "off_1", "path": "/v1/off_1/x", "version": 3 }));
-        assert!(fill(&json!("{{nobody}}"), &saved).is_err());
+        assert!(fill(&json!("{{offers.nobody}}"), &saved).is_err());
+        let text = json!("{{tenure_months}} months");
+        assert_eq!(fill(&text, &saved).unwrap(), text, "a variable of the content stays");
     }
 }
