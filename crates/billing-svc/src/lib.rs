@@ -167,7 +167,7 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
     let offer_room = offer::Rpc { offers, redemptions: redemptions.clone() };
     let inbound_room = pb::inbound_service_server::InboundServiceServer::new(inbound::Rpc(inbound));
     let customer_room = pb::customer_service_server::CustomerServiceServer::new(customers::Rpc(customers));
-    let collections = vec![
+    let mut collections = vec![
         "connections",
         "customers",
         "customer_attributes",
@@ -176,6 +176,7 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         "redemptions",
         "inbound_events",
     ];
+    collections.extend(providers::simulated::WITH_EVENTS);
     let (ready_db, ready_bus) = (db.clone(), bus.clone());
     kit::Service::new(NAME)
         .verified_by(verifier)

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use billing_svc::providers::simulated::{Books, Fixture, FixturePrice, Fixtures, SIGNATURE};
+use billing_svc::providers::simulated::{self, Books, Fixture, FixturePrice, Fixtures, SIGNATURE};
 use billing_svc::providers::{
-    self, Act, Connection, Cut, ExternalId, IdempotencyKey, Interval, Provider, ProviderError, ProviderKind,
-    State, SwitchAt, Tools,
+    self, Act, Connection, Cut, ExternalId, IdempotencyKey, Interval, Keep, Provider, ProviderError,
+    ProviderKind, State, SwitchAt, Term, Tools,
 };
 use connect::http::{Http, Settings};
 use kit::clock::{Clock, MovedClock};
-use kit::{Currency, Mode, Money, Scope, SecretString, Timestamp};
+use kit::{Caller, Currency, Mode, Money, Role, Scope, SecretString, Timestamp};
+use proto::billing::{self as pb, simulated_service_server::SimulatedService};
 use testkit::TestDb;
 
 use crate::provider_contract::Rig;
@@ -55,7 +56,7 @@ impl SimulatedRig {
     }
 
     async fn import(&self, fixtures: Fixtures) {
-        let imported = self.books.import(&scope(), fixtures, self.clock.now()).await.unwrap();
+        let imported = self.books.import(&scope(), fixtures, self.clock.now(), Vec::new()).await.unwrap();
         assert_eq!(imported.errors, []);
     }
 
@@ -159,7 +160,7 @@ async fn two_companies_may_use_the_same_ids() {
     let other = Scope::new("com_2", Mode::Test);
     let now = rig.clock.now();
     let fixtures = Fixtures { rows: vec![row("c0", now)], prices: Vec::new() };
-    rig.books.import(&other, fixtures, now).await.unwrap();
+    rig.books.import(&other, fixtures, now, Vec::new()).await.unwrap();
     rig.open(other).apply(&id, &Act::CancelAtPeriodEnd { feedback: None }, &key("c")).await.unwrap();
     assert_eq!(rig.provider().subscription(&id).await.unwrap().state, State::Active);
 }
@@ -200,8 +201,55 @@ async fn rows_say_trials_arrears_and_ends() {
         assert_eq!(p.subscription(&id.into()).await.unwrap().state, state, "{id}");
     }
     let wrong = vec![Fixture { currency: "XYZ".into(), ..row("odd", now) }, row("even", now)];
-    let said = rig.books.import(&scope(), Fixtures { rows: wrong, prices: Vec::new() }, now).await.unwrap();
+    let said = rig
+        .books
+        .import(&scope(), Fixtures { rows: wrong, prices: Vec::new() }, now, Vec::new())
+        .await
+        .unwrap();
     assert_eq!((said.rows, said.errors.len(), said.errors[0].0), (1, 1, 0));
     let catalog = p.catalog().await.unwrap();
     assert_eq!((catalog.plans.len(), catalog.prices.len()), (1, 2));
+}
+
+fn asked<T>(message: T, company: &str) -> tonic::Request<T> {
+    let mut caller = Caller::internal("test", Some(Scope::new(company, Mode::Test)));
+    caller.role = Role::RetAdmin;
+    let mut request = tonic::Request::new(message);
+    request.extensions_mut().insert(Arc::new(caller));
+    request
+}
+
+#[tokio::test]
+async fn rows_come_in_by_its_own_door_and_what_stands_there_can_be_seen() {
+    let rig = SimulatedRig::start().await;
+    let rpc = simulated::operations(rig.books.clone(), Arc::new(rig.clock.clone()));
+    let row = pb::FixtureRow {
+        external_id: "c-1001".into(),
+        email: "ada@example.com".into(),
+        country: "ie".into(),
+        currency: "eur".into(),
+        plan: "fibre".into(),
+        price_minor: 2_900,
+        interval: pb::BillingInterval::Month.into(),
+        started_at: Some(kit::time::to_proto(kit::time::add_days(rig.clock.now(), -45))),
+        ..pb::FixtureRow::default()
+    };
+    let odd = pb::FixtureRow { currency: "XYZ".into(), ..row.clone() };
+    let import = pb::ImportFixturesRequest { rows: vec![row, odd], prices: Vec::new() };
+    for _ in 0..2 {
+        let said = rpc.import_fixtures(asked(import.clone(), "com_1")).await.unwrap().into_inner();
+        assert_eq!((said.rows, said.errors[0].index, said.errors[0].field.as_str()), (1, 1, "currency"));
+    }
+    let people = rig._db.db("billing-svc").await.collection::<bson::Document>("simulated_customers");
+    let ridden = people.find_one(bson::doc! { "_outbox.0": { "$exists": true } }).await.unwrap();
+    assert!(ridden.is_some(), "the audit event rides with the first row");
+
+    let quarter = Act::Discount { cut: Cut::percent(25), term: Term::Months(3), keep: Keep::All };
+    rig.provider().apply(&"sub_c-1001".into(), &quarter, &key("rdm_1")).await.unwrap();
+    let see = pb::GetSimulatedSubscriptionRequest { external_id: "sub_c-1001".into() };
+    let stands = rpc.get_simulated_subscription(asked(see.clone(), "com_1")).await.unwrap().into_inner();
+    assert_eq!((stands.mrr.unwrap().minor, stands.discounts[0].percent_off), (2_175, 25));
+    assert_eq!((stands.acts[0].key.as_str(), stands.acts[0].name.as_str()), ("rdm_1", "discount"));
+    let other = rpc.get_simulated_subscription(asked(see, "com_2")).await.unwrap_err();
+    assert_eq!(other.code(), tonic::Code::NotFound);
 }

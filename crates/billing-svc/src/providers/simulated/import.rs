@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kit::{Currency, FieldError, Money, Scope, Timestamp};
+use kit::{Currency, FieldError, Money, Outgoing, Scope, Timestamp};
 
 use super::model::{Account, Contract, Tariff};
 use super::rules::period;
@@ -57,8 +57,14 @@ pub struct Imported {
 }
 
 impl Books {
-    /// Writes rows and prices. Rows with wrong values are named, the others written.
-    pub async fn import(&self, scope: &Scope, fixtures: Fixtures, now: Timestamp) -> store::Result<Imported> {
+    /// Writes rows and prices. Rows with wrong values are named, the others written. The events ride with the first record.
+    pub async fn import(
+        &self,
+        scope: &Scope,
+        fixtures: Fixtures,
+        now: Timestamp,
+        events: Vec<Outgoing>,
+    ) -> store::Result<Imported> {
         let Fixtures { rows, prices } = fixtures;
         let mut imported = Imported::default();
         let (mut accounts, mut contracts, mut own) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -90,9 +96,11 @@ impl Books {
                 Err(e) => return Err(e),
             }
         }
-        Self::write(&self.tariffs, scope, given).await?;
-        Self::write(&self.accounts, scope, accounts).await?;
-        Self::write(&self.contracts, scope, contracts).await?;
+        let (with_prices, with_rows) =
+            if accounts.is_empty() { (events, Vec::new()) } else { (Vec::new(), events) };
+        Self::write(&self.tariffs, scope, given, with_prices).await?;
+        Self::write(&self.accounts, scope, accounts, with_rows).await?;
+        Self::write(&self.contracts, scope, contracts, Vec::new()).await?;
         Ok(imported)
     }
 

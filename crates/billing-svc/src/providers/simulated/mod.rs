@@ -17,8 +17,8 @@ use kit::{PageRequest, Scope, SecretString, SharedClock, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use import::{Fixture, FixturePrice, Fixtures};
-pub use rpc::server;
-pub use store::Books;
+pub use rpc::{operations, server};
+pub use store::{Books, WITH_EVENTS};
 
 use self::rules::{No, Outcome};
 use self::store::changed_since;

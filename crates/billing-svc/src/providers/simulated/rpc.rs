@@ -6,11 +6,13 @@ use proto::billing::{
     self as pb, GetSimulatedSubscriptionRequest, ImportFixturesRequest, ImportFixturesResponse,
     SimulatedSubscription,
 };
+use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use super::import::{Fixture, FixturePrice, Fixtures};
 use super::model::{Contract, Done};
 use super::store::Books;
+use crate::events::Stamp;
 use crate::providers::{Cut, Discount, Interval, Snapshot, State};
 
 struct Rpc {
@@ -18,9 +20,14 @@ struct Rpc {
     clock: SharedClock,
 }
 
+/// The room's operations.
+pub fn operations(books: Books, clock: SharedClock) -> impl SimulatedService {
+    Rpc { books, clock }
+}
+
 /// The room.
 pub fn server(books: Books, clock: SharedClock) -> SimulatedServiceServer<impl SimulatedService> {
-    SimulatedServiceServer::new(Rpc { books, clock })
+    SimulatedServiceServer::new(operations(books, clock))
 }
 
 fn status(error: impl Coded) -> Status {
@@ -40,7 +47,12 @@ impl SimulatedService for Rpc {
             rows: rows.into_iter().enumerate().map(row).collect::<Result<_, _>>().map_err(status)?,
             prices: prices.into_iter().enumerate().map(price).collect::<Result<_, _>>().map_err(status)?,
         };
-        let imported = self.books.import(scope, fixtures, self.clock.now()).await.map_err(status)?;
+        let now = self.clock.now();
+        let stamp = Stamp { scope, subject: "simulated", sequence: 0, at: now };
+        let size = json!({ "rows": fixtures.rows.len(), "prices": fixtures.prices.len() });
+        let audit = stamp.audited(&caller, "connection", "simulated.import", None, Some(&size));
+        let imported =
+            self.books.import(scope, fixtures, now, audit.into_iter().collect()).await.map_err(status)?;
         let errors = imported.errors.into_iter().map(|(index, FieldError { field, code, message })| {
             proto::common::ItemError { index, field, code, message }
         });

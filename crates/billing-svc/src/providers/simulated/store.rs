@@ -1,7 +1,7 @@
 //! The collections of the simulated provider, in the service's own database but nobody else's business.
 
 use bson::{Document, doc};
-use kit::{PageRequest, Scope, SharedClock, Timestamp};
+use kit::{Outgoing, PageRequest, Scope, SharedClock, Timestamp};
 use store::{Index, Record, Repo, Sort, Stored};
 
 use super::model::{Account, Contract, Tariff};
@@ -36,6 +36,9 @@ pub struct Books {
     pub contracts: Repo<Contract>,
     pub tariffs: Repo<Tariff>,
 }
+
+/// The collections that events ride in: the relay reads them.
+pub const WITH_EVENTS: [&str; 2] = [Account::COLLECTION, Tariff::COLLECTION];
 
 /// A record's id in the books: a provider's ids are its customers' own, so company and mode belong into it.
 pub fn id_of(scope: &Scope, kind: &str, external: &str) -> String {
@@ -102,18 +105,22 @@ impl Books {
         }
     }
 
-    /// Writes records by id: those that are there already anew.
+    /// Writes records by id: those that are there already anew. The events ride with the first.
     pub async fn write<T: Record>(
         repo: &Repo<T>,
         scope: &Scope,
         records: Vec<(String, T)>,
+        events: Vec<Outgoing>,
     ) -> store::Result<()> {
-        let fresh = records.iter().map(|(id, body)| (id.clone(), body.clone(), Vec::new())).collect();
-        let answers = repo.insert_many(scope, fresh).await?;
+        let mut first = events.clone();
+        let fresh = records.iter().map(|(id, body)| (id.clone(), body.clone(), std::mem::take(&mut first)));
+        let answers = repo.insert_many(scope, fresh.collect()).await?;
+        let mut first = events;
         for ((id, body), answer) in records.into_iter().zip(answers) {
+            let events = std::mem::take(&mut first);
             match answer {
                 Ok(()) => {}
-                Err(store::Error::Duplicate(_)) => drop(repo.upsert(scope, id, body, Vec::new()).await?),
+                Err(store::Error::Duplicate(_)) => drop(repo.upsert(scope, id, body, events).await?),
                 Err(e) => return Err(e),
             }
         }
