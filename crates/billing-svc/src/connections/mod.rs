@@ -7,7 +7,7 @@ mod rpc;
 pub(crate) mod store;
 mod sync;
 
-pub use model::{Connection, Status, Sync};
-pub use ops::{Connections, Opener};
+pub use model::{Connection, Status, Sync, SyncState};
+pub use ops::{Connections, Keys, Opener};
 pub(crate) use rpc::Rpc;
 pub use sync::Syncs;

@@ -11,3 +11,4 @@ pub use import::Imported;
 pub use model::{Attribute, Customer, Definition, Said, Source, State, Type};
 pub use ops::Customers;
 pub(crate) use rpc::Rpc;
+pub use store::Filter;

@@ -8,6 +8,7 @@ mod rpc;
 pub(crate) mod store;
 mod work;
 
+pub use model::{Event, State};
 pub use ops::{Call, Inbound};
 pub(crate) use rpc::Rpc;
 pub use work::Worker;

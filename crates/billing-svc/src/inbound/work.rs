@@ -118,7 +118,8 @@ impl Worker {
         if let Some(id) = &first.body.subscription {
             let known = self.subscriptions.known(scope, kind, id).await?;
             let news = events.iter().any(|e| e.body.is_news());
-            if !news && known.is_some_and(|s| s.body.provider_version > newest) {
+            // Our own acts come back as events: what the mirror has already needs no call. Zero says nothing of age.
+            if !news && newest > 0 && known.is_some_and(|s| s.body.provider_version > newest) {
                 return Ok(State::Processed);
             }
             let provider = self.connections.provider(scope, kind).await?;

@@ -11,9 +11,12 @@ mod wire;
 
 pub use eligibility::{Facts, Reason, Wanted};
 pub use ledger::{Grant, Ledger, Use, month};
-pub use model::{CodePolicy, Kind, Offer, Stacking, Terms, add_months};
+pub use model::{
+    Audience, CodePolicy, Draft, Kind, Limits, Offer, Purpose, Stacking, State, Terms, add_months,
+};
 pub use ops::{Ledgers, Offers, Seen};
 pub(crate) use rpc::Rpc;
+pub use store::Filter;
 pub(crate) use wire::local_to;
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ mod ops;
 mod rpc;
 pub(crate) mod store;
 
-pub use model::{Action, Reading, State, Subscription};
+pub use act::Ask;
+pub use model::{Action, Reading, State, Subscription, Wish};
 pub use ops::{News, Subject, Subscriptions};
 pub(crate) use rpc::{Rpc, interval_from, interval_name, interval_to, state_from, state_to_wire};
+pub use store::Filter;
 
 #[cfg(test)]
 pub(crate) use model::tests;

@@ -4,5 +4,6 @@
 
 mod localstripe;
 mod provider_contract;
+mod rooms;
 mod simulated;
 mod stripe;

@@ -1,0 +1,13 @@
+//! The rooms on a real database, billing through the simulated provider with faults on demand.
+
+mod claims;
+mod crashes;
+mod customers;
+mod faults;
+mod inbound;
+mod offers;
+mod subscriptions;
+mod syncs;
+mod world;
+
+use faults::Fault;
