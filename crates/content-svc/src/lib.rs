@@ -67,7 +67,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         })
         .ready("mongodb", move || {
             let db = ready_db.clone();
-            async move { Ok(store::ready(&db).await?) }
+            async move { store::ready(&db).await }
         }))
 }
 

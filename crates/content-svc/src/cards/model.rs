@@ -163,7 +163,7 @@ impl CardContent {
         for (i, element) in self.elements.iter().enumerate() {
             if let Props::Button { action, url, .. } = &element.resolved().props {
                 let field = format!("elements[{i}].button");
-                if (*action == Action::Link) != !url.is_empty() {
+                if (*action == Action::Link) == url.is_empty() {
                     found.error("link_without_address", &field, "a link has an address, and only a link");
                 }
                 if matches!(action, Action::Accept | Action::Decline) && self.kind != CardKind::Offer {

@@ -49,7 +49,7 @@ pub struct Objects<C: Content> {
     pub(crate) store: ObjectStore<C>,
     pub(crate) clock: SharedClock,
     frozen: Cache<(Scope, String), Arc<Frozen<C>>>,
-    live: Cache<(Scope, String), Arc<(Published<C>, Shown)>>,
+    live: Cache<(Scope, String), Pointer<C>>,
 }
 
 /// What a view of a published version needs beside the version.
@@ -60,6 +60,9 @@ struct Shown {
     updated_at: Timestamp,
     version: i64,
 }
+
+/// The version in use, with what a view of it needs.
+type Pointer<C> = Arc<(Published<C>, Shown)>;
 
 impl<C: Content> Objects<C> {
     pub fn new(store: ObjectStore<C>, clock: SharedClock) -> Self {
@@ -361,7 +364,7 @@ impl<C: Content> Objects<C> {
         Ok(self.store.get(scope, id).await?.body.to_publish().map_err(refused::<C>)?.clone())
     }
 
-    async fn pointer(&self, scope: &Scope, id: &str) -> Result<Option<Arc<(Published<C>, Shown)>>, Error> {
+    async fn pointer(&self, scope: &Scope, id: &str) -> Result<Option<Pointer<C>>, Error> {
         let key = (scope.clone(), id.to_owned());
         if let Some(found) = self.live.get(&key) {
             return Ok(Some(found));

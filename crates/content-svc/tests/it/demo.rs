@@ -194,3 +194,23 @@ async fn a_published_card_reads_as_it_always_did() {
         ".content.elements[].element.id" => "[id]",
     });
 }
+
+/// The gateway reads the examples of messages at its start; one that does not fit would stop it.
+#[test]
+fn every_example_fits_its_message() {
+    let example = proto::pool().get_extension_by_name("edge.v1.example").unwrap();
+    let mut seen = 0;
+    for message in proto::pool().all_messages().filter(|m| m.package_name() == "retention.content.v1") {
+        let options = message.options();
+        if !options.has_extension(&example) {
+            continue;
+        }
+        let text = options.get_extension(&example).as_str().unwrap().to_owned();
+        let mut json = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", message.full_name()));
+        long_names(&mut json, &message);
+        DynamicMessage::deserialize(message.clone(), json)
+            .unwrap_or_else(|e| panic!("{}: {e}", message.full_name()));
+        seen += 1;
+    }
+    assert!(seen >= 5);
+}

@@ -187,3 +187,22 @@ async fn lists_go_page_by_page_newest_first() {
     }
     assert_eq!(seen, made);
 }
+
+/// The list of cards is a hot path: it walks an index, in the index's order.
+#[tokio::test]
+async fn the_list_of_cards_scans_and_sorts_nothing() {
+    let w = World::new().await;
+    for filter in [
+        bson::doc! { "company_id": "com_1", "mode": "live", "body.archived": false },
+        bson::doc! { "company_id": "com_1", "mode": "live", "body.archived": false, "body.facet": "offer" },
+        bson::doc! { "company_id": "com_1", "mode": "live", "body.head.tags": "bench" },
+    ] {
+        let find = bson::doc! { "find": "cards", "filter": filter, "sort": { "_id": -1 }, "limit": 21 };
+        let explain = bson::doc! { "explain": find, "verbosity": "queryPlanner" };
+        let plan = w.db.run_command(explain).await.unwrap();
+        let plan =
+            plan.get_document("queryPlanner").unwrap().get_document("winningPlan").unwrap().to_string();
+        assert!(plan.contains("IXSCAN") && !plan.contains("COLLSCAN"), "{plan}");
+        assert!(!plan.contains("\"SORT\""), "{plan}");
+    }
+}
