@@ -19,7 +19,7 @@ use crate::breaker::Breakers;
 use crate::net;
 
 /// The longest wait a server may ask for and get; beyond it the call ends and its caller decides.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// How calls are bounded.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// How often a call is sent at most.
     pub attempts: usize,
+    /// No attempt begins later than this after the first.
+    pub patience: Duration,
     /// The wait after the first failed attempt; it doubles, with jitter.
     pub first_wait: Duration,
     /// The largest answer read, in bytes.
@@ -42,8 +44,9 @@ impl Default for Settings {
         Self {
             private_networks: false,
             connect_timeout: Duration::from_secs(3),
-            timeout: Duration::from_secs(15),
+            timeout: Duration::from_secs(10),
             attempts: 4,
+            patience: Duration::from_secs(20),
             first_wait: Duration::from_millis(250),
             largest_answer: 16 * 1024 * 1024,
         }
@@ -211,18 +214,19 @@ impl Call {
             .with_max_delay(Duration::from_secs(5))
             .with_max_times(attempts - 1)
             .build();
+        let begun = Instant::now();
         loop {
             let outcome = self.attempt(&url, &host).await;
             let (again, asked) = match &outcome {
                 Ok(answer) => ((self.judge)(answer.status, &answer.headers), answer.retry_after()),
                 Err(e) => (e.is_passing(), None),
             };
-            match waits.next() {
-                Some(wait) if again && asked.is_none_or(|a| a <= LONGEST_WAIT) => {
-                    tokio::time::sleep(wait.max(asked.unwrap_or_default())).await;
-                }
-                _ => return outcome,
+            let Some(wait) = waits.next().filter(|_| again) else { return outcome };
+            let wait = wait.max(asked.unwrap_or_default());
+            if wait > LONGEST_WAIT || begun.elapsed() + wait > settings.patience {
+                return outcome;
             }
+            tokio::time::sleep(wait).await;
         }
     }
 

@@ -5,6 +5,7 @@
 use connect::sign::{self, Refused};
 use jiff::{SignedDuration, Timestamp};
 use kit::SecretString;
+use proptest::prelude::*;
 use serde_json::Value;
 
 fn cases(file: &str) -> Vec<Value> {
@@ -104,4 +105,33 @@ fn two_secrets_serve_while_one_is_replaced() {
     assert!(check(&[new.clone(), old]).is_ok());
     assert_eq!(check(&[new]), Err(Refused::Mismatch));
     assert_eq!(check(&[]), Err(Refused::Unconfigured));
+}
+
+proptest! {
+    /// Whatever arrives, a check answers; and what was not signed is never believed.
+    #[test]
+    fn nothing_made_up_is_believed_or_brings_a_check_down(
+        first in prop::option::of(".{0,80}|t=[0-9]{0,20},v1=[0-9a-f]{0,70}|[0-9]{10,13},[0-9a-f]{60,66}|v0=[0-9a-f]{60,66}|Basic [A-Za-z0-9+/=]{0,40}"),
+        second in prop::option::of(".{0,80}|[0-9]{0,20}|v0=[0-9a-f]{64}|[A-Za-z0-9+/]{43}="),
+        body in prop::collection::vec(any::<u8>(), 0..64),
+        now in 0_i64..4_000_000_000,
+    ) {
+        let secrets: [SecretString; 1] = ["whsec_never_guessed".into()];
+        let now = Timestamp::from_second(now).unwrap();
+        let (a, b) = (first.as_deref(), second.as_deref());
+        prop_assert!(sign::stripe(a, &body, &secrets, now, sign::TOLERANCE).is_err());
+        prop_assert!(sign::workos(a, &body, &secrets, now).is_err());
+        prop_assert!(sign::recurly(a, &body, &secrets, now).is_err());
+        prop_assert!(sign::slack(a, b, &body, &secrets, now).is_err());
+        prop_assert!(sign::zendesk(a, b, &body, &secrets, now).is_err());
+        prop_assert!(sign::chargebee(a, &[("user".into(), "never guessed".into())]).is_err());
+    }
+
+    #[test]
+    fn what_is_signed_is_believed(body in prop::collection::vec(any::<u8>(), 0..200), at in 1_000_000_000_i64..3_000_000_000) {
+        let secret: SecretString = "whsec_x".into();
+        let at = Timestamp::from_second(at).unwrap();
+        let header = sign::sign_stripe(&secret, at, &body);
+        prop_assert_eq!(sign::stripe(Some(&header), &body, &[secret], at, sign::TOLERANCE), Ok(at));
+    }
 }

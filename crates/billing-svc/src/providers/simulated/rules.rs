@@ -32,28 +32,31 @@ const fn refused(slug: &'static str, message: &'static str) -> No {
 }
 
 impl Contract {
-    /// Lets happen what was due by `now`.
+    /// Lets happen what was due by `now`. Looking more often changes nothing: it is the same as looking once.
     pub fn settle(&mut self, now: Timestamp) {
         if self.ended_at.is_none() {
-            if self.resumes_at.is_some_and(|at| at <= now) {
+            // What would happen after the end does not happen any more.
+            let end = self.cancel_at.filter(|at| *at <= now);
+            let until = end.unwrap_or(now);
+            if self.resumes_at.is_some_and(|at| at <= until) {
                 self.resume();
             }
-            if self.trial_end.is_some_and(|at| at <= now) {
+            if self.trial_end.is_some_and(|at| at <= until) {
                 self.trial_end = None;
             }
-            match self.cancel_at.filter(|at| *at <= now) {
-                Some(end) => self.ended_at = Some(end),
-                // A paused subscription has no periods; it catches up when it goes on.
-                None if self.paused_at.is_none() => self.roll_on(now),
-                None => {}
+            // A paused subscription has no periods; it catches up when it goes on.
+            if self.paused_at.is_none() {
+                self.roll_on(until, end);
             }
-            self.grants.retain(|g| g.end.is_none_or(|end| end > now));
+            self.grants.retain(|g| g.end.is_none_or(|end| end > until));
+            self.ended_at = end;
         }
         self.due_at = self.next_due();
     }
 
-    fn roll_on(&mut self, now: Timestamp) {
-        while self.period_end <= now {
+    /// Begins the periods that began by `now`; none begins where the subscription ends.
+    fn roll_on(&mut self, now: Timestamp, end: Option<Timestamp>) {
+        while self.period_end <= now && end.is_none_or(|end| self.period_end < end) {
             // The invoice that opens the period uses up what was for one invoice.
             self.grants.retain(|g| g.term != Term::Once);
             match self.next.take() {
@@ -250,7 +253,107 @@ mod tests {
         );
     }
 
+    fn contract() -> Contract {
+        let start = at("2026-01-31T00:00:00Z");
+        let eur = kit::Currency::parse("EUR").unwrap();
+        Contract {
+            external_id: "sub_1".into(),
+            customer: "c1".into(),
+            plan: "fibre".into(),
+            price_id: "fibre-month".into(),
+            price: kit::Money::new(2_000, eur),
+            quantity: 1,
+            interval: Interval::Month,
+            interval_count: 1,
+            started_at: start,
+            anchor: start,
+            trial_end: None,
+            period_start: start,
+            period_end: at("2026-02-28T00:00:00Z"),
+            past_due_since: None,
+            cancel_at: None,
+            ended_at: None,
+            paused_at: None,
+            resumes_at: None,
+            next: None,
+            grants: Vec::new(),
+            reason: None,
+            due_at: None,
+            done: Vec::new(),
+        }
+    }
+
+    fn tariff() -> Tariff {
+        Tariff {
+            price_id: "lite-year".into(),
+            plan: "lite".into(),
+            name: "Lite".into(),
+            amount: kit::Money::new(10_000, kit::Currency::parse("EUR").unwrap()),
+            interval: Interval::Year,
+            interval_count: 1,
+        }
+    }
+
+    fn any_act(now: Timestamp) -> impl Strategy<Value = Act> {
+        let term = prop_oneof![Just(Term::Once), Just(Term::Forever), (1_u32..6).prop_map(Term::Months)];
+        let keep = prop_oneof![Just(Keep::All), Just(Keep::Foreign), Just(Keep::Only(Vec::new()))];
+        let price_id = String::from("lite-year");
+        let switch = |at| Act::SwitchPlan { price_id: price_id.clone(), at };
+        prop_oneof![
+            (1_u32..=100, term, keep).prop_map(|(percent, term, keep)| Act::Discount {
+                cut: Cut::percent(percent),
+                term,
+                keep
+            }),
+            (1_i64..200)
+                .prop_map(move |days| Act::Pause { months: 1, resumes_at: kit::time::add_days(now, days) }),
+            Just(Act::Resume),
+            Just(switch(SwitchAt::Now { prorate: true })),
+            Just(switch(SwitchAt::PeriodEnd)),
+            Just(Act::CancelAtPeriodEnd { feedback: None }),
+            Just(Act::UndoCancel),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn looking_often_is_looking_once(
+            acts in prop::collection::vec(any_act(at("2026-02-10T00:00:00Z")), 0..6),
+            end in prop::option::of(1_i64..300),
+            looks in prop::collection::vec(0_i64..400, 1..6),
+        ) {
+            let now = at("2026-02-10T00:00:00Z");
+            let mut often = contract();
+            often.cancel_at = end.map(|days| kit::time::add_days(now, days));
+            for (n, act) in acts.iter().enumerate() {
+                often.carry_out(act, &n.to_string(), Some(tariff()), now).ok();
+            }
+            let mut once = often.clone();
+            let mut looks = looks;
+            looks.sort_unstable();
+            for days in &looks {
+                often.settle(kit::time::add_days(now, *days));
+            }
+            let last = kit::time::add_days(now, looks.last().copied().unwrap_or_default());
+            once.settle(last);
+            prop_assert_eq!(&often, &once);
+            prop_assert!(once.due_at.is_none_or(|due| due > last), "nothing due is left undone");
+        }
+
+        #[test]
+        fn a_key_acts_once_whatever_it_does(act in any_act(at("2026-02-10T00:00:00Z"))) {
+            let now = at("2026-02-10T00:00:00Z");
+            let mut c = contract();
+            let first = c.carry_out(&act, "k", Some(tariff()), now);
+            let after = c.clone();
+            let second = c.carry_out(&act, "k", Some(tariff()), kit::time::add_days(now, 1));
+            prop_assert_eq!(&c, &after);
+            match (first.unwrap(), second.unwrap()) {
+                (Outcome::Done(a), Outcome::Before(b)) => prop_assert_eq!(a, b),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+
         #[test]
         fn an_instant_lies_in_its_period(days in 0_i64..4_000, count in 1_u32..13, which in 0_usize..4) {
             let interval = [Interval::Day, Interval::Week, Interval::Month, Interval::Year][which];
