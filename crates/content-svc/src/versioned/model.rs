@@ -31,6 +31,8 @@ pub trait Content:
     const COLLECTION: &'static str;
     /// Where frozen versions are kept.
     const VERSIONS: &'static str;
+    /// The field lists go by; none: newest first.
+    const ORDER: Option<&'static str> = None;
     /// Indexes of the objects beside the ones every kind has.
     const INDEXES: &'static [&'static [&'static str]] = &[];
     /// Fields no two objects of a company and mode share.

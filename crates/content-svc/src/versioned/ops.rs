@@ -108,7 +108,7 @@ impl<C: Content> Objects<C> {
         Ok(view)
     }
 
-    /// One page of objects, newest first.
+    /// One page of objects, in the order of the kind.
     pub async fn list(
         &self,
         caller: &Caller,

@@ -72,7 +72,7 @@ impl<C: Content> ObjectStore<C> {
         self.objects.get_many(scope, &Vec::from_iter(ids)).await
     }
 
-    /// One page, newest first.
+    /// One page, in the order of the kind: newest first where it has none of its own.
     pub async fn list(
         &self,
         scope: &Scope,
@@ -89,7 +89,7 @@ impl<C: Content> ObjectStore<C> {
         if let Some((field, text)) = filter.holding {
             query.insert(field, Bson::String(text));
         }
-        self.objects.list(scope, query, Sort::Newest, page).await
+        self.objects.list(scope, query, C::ORDER.map_or(Sort::Newest, Sort::By), page).await
     }
 
     /// Every object in use whose live content holds this text in a field.

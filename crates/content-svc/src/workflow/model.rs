@@ -222,8 +222,9 @@ impl Content for WorkflowContent {
     const PREFIX: &'static str = "wfl";
     const COLLECTION: &'static str = "workflows";
     const VERSIONS: &'static str = "workflow_versions";
+    const ORDER: Option<&'static str> = Some("body.head.priority");
     const INDEXES: &'static [&'static [&'static str]] =
-        &[&["body.live.content.trigger", "body.head.priority"]];
+        &[&["body.live.content.trigger"], &["body.archived", "body.head.priority", "_id"]];
 
     fn facet(&self) -> &'static str {
         self.trigger.as_str()

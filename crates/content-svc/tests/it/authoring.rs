@@ -4,9 +4,9 @@ use content_svc::Error;
 use content_svc::card_elements::Props;
 use content_svc::cards::CardKind;
 use content_svc::text::Finding;
-use content_svc::versioned::Which;
+use content_svc::versioned::{Filter, Which};
 use content_svc::workflow::{NodeKind, Trigger};
-use kit::{Mode, Role};
+use kit::{Mode, PageRequest, Role};
 
 use crate::world::{World, card, element, heading, person, survey_card, template, text, workflow};
 
@@ -84,7 +84,13 @@ async fn workflows_serve_in_their_order() {
     };
     assert_eq!(serving().await, [first.id.clone(), second.id.clone()]);
     workflows.order(&w.admin, std::slice::from_ref(&second.id)).await.unwrap();
-    assert_eq!(serving().await, [second.id, first.id]);
+    assert_eq!(serving().await, [second.id.clone(), first.id.clone()]);
+    let page = PageRequest::new(1, "");
+    let listed = workflows.objects.list(&w.admin, Filter::default(), &page).await.unwrap();
+    assert_eq!(listed.items[0].id, second.id, "the list goes by the order, too");
+    let rest = PageRequest::new(1, listed.next_cursor.unwrap());
+    let listed = workflows.objects.list(&w.admin, Filter::default(), &rest).await.unwrap();
+    assert_eq!((listed.items[0].id.as_str(), listed.next_cursor), (first.id.as_str(), None));
     assert!(workflows.order(&w.admin, &["wfl_nobody".into()]).await.is_err());
 }
 

@@ -4,5 +4,6 @@
 
 mod authoring;
 mod demo;
+mod shapes;
 mod versions;
 mod world;
