@@ -7,3 +7,4 @@ mod provider_contract;
 mod rooms;
 mod simulated;
 mod stripe;
+mod stripe_rooms;

@@ -56,7 +56,7 @@ impl SimulatedRig {
     }
 
     async fn import(&self, fixtures: Fixtures) {
-        let imported = self.books.import(&scope(), fixtures, self.clock.now(), Vec::new()).await.unwrap();
+        let imported = self.books.import(&scope(), fixtures, self.clock.now()).await.unwrap();
         assert_eq!(imported.errors, []);
     }
 
@@ -160,7 +160,7 @@ async fn two_companies_may_use_the_same_ids() {
     let other = Scope::new("com_2", Mode::Test);
     let now = rig.clock.now();
     let fixtures = Fixtures { rows: vec![row("c0", now)], prices: Vec::new() };
-    rig.books.import(&other, fixtures, now, Vec::new()).await.unwrap();
+    rig.books.import(&other, fixtures, now).await.unwrap();
     rig.open(other).apply(&id, &Act::CancelAtPeriodEnd { feedback: None }, &key("c")).await.unwrap();
     assert_eq!(rig.provider().subscription(&id).await.unwrap().state, State::Active);
 }
@@ -201,11 +201,7 @@ async fn rows_say_trials_arrears_and_ends() {
         assert_eq!(p.subscription(&id.into()).await.unwrap().state, state, "{id}");
     }
     let wrong = vec![Fixture { currency: "XYZ".into(), ..row("odd", now) }, row("even", now)];
-    let said = rig
-        .books
-        .import(&scope(), Fixtures { rows: wrong, prices: Vec::new() }, now, Vec::new())
-        .await
-        .unwrap();
+    let said = rig.books.import(&scope(), Fixtures { rows: wrong, prices: Vec::new() }, now).await.unwrap();
     assert_eq!((said.rows, said.errors.len(), said.errors[0].0), (1, 1, 0));
     let catalog = p.catalog().await.unwrap();
     assert_eq!((catalog.plans.len(), catalog.prices.len()), (1, 2));

@@ -19,7 +19,7 @@ use crate::provider_contract::Rig;
 pub struct StripeRig {
     pub fake: FakeStripe,
     pub provider: Arc<dyn Provider>,
-    price: String,
+    pub price: String,
     other: String,
 }
 

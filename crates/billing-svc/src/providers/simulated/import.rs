@@ -57,8 +57,13 @@ pub struct Imported {
 }
 
 impl Books {
-    /// Writes rows and prices. Rows with wrong values are named, the others written. The events ride with the first record.
-    pub async fn import(
+    /// Writes rows and prices. Rows with wrong values are named, the others written.
+    pub async fn import(&self, scope: &Scope, fixtures: Fixtures, now: Timestamp) -> store::Result<Imported> {
+        self.import_telling(scope, fixtures, now, Vec::new()).await
+    }
+
+    /// The same with events, which ride with the first record.
+    pub async fn import_telling(
         &self,
         scope: &Scope,
         fixtures: Fixtures,

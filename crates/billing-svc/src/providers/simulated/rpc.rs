@@ -51,8 +51,11 @@ impl SimulatedService for Rpc {
         let stamp = Stamp { scope, subject: "simulated", sequence: 0, at: now };
         let size = json!({ "rows": fixtures.rows.len(), "prices": fixtures.prices.len() });
         let audit = stamp.audited(&caller, "connection", "simulated.import", None, Some(&size));
-        let imported =
-            self.books.import(scope, fixtures, now, audit.into_iter().collect()).await.map_err(status)?;
+        let imported = self
+            .books
+            .import_telling(scope, fixtures, now, audit.into_iter().collect())
+            .await
+            .map_err(status)?;
         let errors = imported.errors.into_iter().map(|(index, FieldError { field, code, message })| {
             proto::common::ItemError { index, field, code, message }
         });
