@@ -1,9 +1,14 @@
 //! The rooms of content on a real database.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on should stop and say where"
+)]
 
 mod authoring;
 mod demo;
+mod service;
 mod shapes;
 mod versions;
 mod world;
