@@ -110,7 +110,7 @@ impl Stamp<'_> {
             subscription_id: self.subject.to_owned(),
             customer_id: s.customer_id.clone(),
             amount: Some(money(s.invoice())),
-            attempt: 1,
+            attempt: s.failed_payments,
         };
         let kind = if failed { "payment.failed" } else { "payment.recovered" };
         let said = format!(

@@ -64,8 +64,13 @@ impl EventStore {
         self.repo.find(scope, query).await
     }
 
-    pub async fn insert(&self, scope: &Scope, id: String, event: Event) -> Result<(), store::Error> {
-        self.repo.insert(scope, id, event, Vec::new()).await.map(|_| ())
+    /// Adds events of any companies in one command; an answer for each.
+    pub async fn insert_all(
+        &self,
+        events: Vec<(Scope, String, Event)>,
+    ) -> Result<Vec<Result<(), store::Error>>, store::Error> {
+        let records = events.into_iter().map(|(scope, id, event)| (scope, id, event, Vec::new())).collect();
+        self.repo.insert_across(records).await
     }
 
     pub async fn replace(

@@ -41,7 +41,8 @@ impl Redemptions {
             Err(Error::Busy) => return Ok(self.store.get(&read.scope, &read.id).await?),
             Err(other) => return Err(other),
         };
-        let outcome = self.walk(&lease, &read).await;
+        // On the heap: the way is long, and so is what it remembers between its steps.
+        let outcome = Box::pin(self.walk(&lease, &read)).await;
         lease.release().await;
         let stored = outcome?;
         if !stored.body.state.is_under_way() {

@@ -158,6 +158,9 @@ pub struct Subscription {
     /// The last provider events whose payment we told of, so that none is told twice.
     #[serde(default)]
     pub told: Vec<String>,
+    /// Payments that failed since the last one that did not.
+    #[serde(default)]
+    pub failed_payments: u32,
 }
 
 /// How many keys and events a subscription remembers. Deterministic keys and event ids cover what is older.
@@ -238,6 +241,7 @@ impl Subscription {
             acts: Vec::new(),
             acting: None,
             told: Vec::new(),
+            failed_payments: 0,
         }
     }
 
@@ -259,6 +263,7 @@ impl Subscription {
             acts: self.acts.clone(),
             acting: self.acting.clone(),
             told: self.told.clone(),
+            failed_payments: self.failed_payments,
             ..seen
         };
         let same = Self { synced_at: self.synced_at, ..next.clone() } == *self;
@@ -313,10 +318,11 @@ impl Subscription {
         Self { acts: remember(&self.acts, key), acting: None, ..self.clone() }
     }
 
-    /// Notes that the others were told of this provider event; none when they had been.
-    pub fn telling(&self, event: &str) -> Option<Self> {
+    /// Notes that the others are told of a payment by this provider event; none when they had been.
+    pub fn telling(&self, event: &str, failed: bool) -> Option<Self> {
         let known = self.told.iter().any(|e| e == event);
-        (!known).then(|| Self { told: remember(&self.told, event), ..self.clone() })
+        let failed_payments = if failed { self.failed_payments + 1 } else { 0 };
+        (!known).then(|| Self { told: remember(&self.told, event), failed_payments, ..self.clone() })
     }
 
     /// Why we must not change it: a slug of §10.2. A human does it then.

@@ -117,7 +117,10 @@ fn what_somebody_else_steers_is_left_alone() {
 fn memory_is_bounded_and_knows_the_newest() {
     let mut s = mirror(providers::State::Active, 1);
     for i in 0..100 {
-        s = s.telling(&format!("evt_{i}")).unwrap();
+        s = s.telling(&format!("evt_{i}"), true).unwrap();
     }
-    assert_eq!((s.told.len(), s.telling("evt_99"), s.telling("evt_71")), (REMEMBERED, None, None));
+    assert_eq!(
+        (s.told.len(), s.telling("evt_99", true), s.telling("evt_71", true)),
+        (REMEMBERED, None, None)
+    );
 }

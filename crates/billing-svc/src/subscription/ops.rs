@@ -268,7 +268,7 @@ fn tell(
         Some(News::PaymentSucceeded { event }) if was_due => (false, event),
         _ => return next,
     };
-    match next.telling(event) {
+    match next.telling(event, failed) {
         None => next,
         Some(told) => {
             events.push(stamp.payment(&told, failed, event));

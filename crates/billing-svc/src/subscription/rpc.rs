@@ -159,6 +159,7 @@ pub(crate) fn subscription_to(stored: Stored<Subscription>) -> pb::Subscription 
         acts: _,
         acting: _,
         told: _,
+        failed_payments: _,
     } = body;
     let time = |at: Option<kit::Timestamp>| at.map(kit::time::to_proto);
     pb::Subscription {

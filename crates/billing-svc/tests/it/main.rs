@@ -5,6 +5,7 @@
 mod localstripe;
 mod provider_contract;
 mod rooms;
+mod rpc;
 mod simulated;
 mod stripe;
 mod stripe_rooms;

@@ -6,6 +6,7 @@ mod customers;
 mod faults;
 mod inbound;
 mod offers;
+mod stripe;
 mod subscriptions;
 mod syncs;
 mod world;

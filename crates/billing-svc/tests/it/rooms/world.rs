@@ -74,7 +74,7 @@ impl World {
             Tools::open(&db, Http::new(Settings::default()).unwrap(), Arc::new(clock.clone())).await.unwrap();
         let books = tools.books().unwrap().clone();
         let faults = Faults::default();
-        let rooms = Self::rooms(&db, &clock, &tools, &faults).await;
+        let rooms = Self::rooms(&db, &clock, &tools, &faults, None).await;
         let scope = Scope::new("com_1", Mode::Live);
         let caller = Caller {
             role: Role::RetAdmin,
@@ -95,7 +95,25 @@ impl World {
         world
     }
 
-    async fn rooms(db: &mongodb::Database, clock: &MovedClock, tools: &Tools, faults: &Faults) -> Rooms {
+    /// The same with Stripe at another address, through which nothing fails on demand.
+    pub async fn start_with_stripe(fake: &testkit::stripe::FakeStripe) -> Self {
+        let mut world = Self::start().await;
+        let settings = Settings { private_networks: true, ..Settings::default() };
+        let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(fake.clock().clone()));
+        world.clock = fake.clock().clone();
+        let tools = tools.await.unwrap();
+        world.rooms =
+            Self::rooms(&world.db, &world.clock, &tools, &world.faults, Some(fake.url().to_owned())).await;
+        world
+    }
+
+    async fn rooms(
+        db: &mongodb::Database,
+        clock: &MovedClock,
+        tools: &Tools,
+        faults: &Faults,
+        stripe_url: Option<String>,
+    ) -> Rooms {
         let (tools, faults) = (tools.clone(), faults.clone());
         let opener: Opener = Arc::new(move |connection| {
             let inner = providers::open(connection, &tools)?;
@@ -103,7 +121,7 @@ impl World {
         });
         let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
         let directory = Directory::fixed([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
-        Rooms::open(db, Arc::new(clock.clone()), vault, opener, None, directory).await.unwrap()
+        Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory).await.unwrap()
     }
 
     pub async fn connect(&self, caller: &Caller) {
@@ -117,7 +135,7 @@ impl World {
     }
 
     pub async fn import(&self, fixtures: Fixtures) {
-        let imported = self.books.import(&self.scope, fixtures, self.clock.now()).await.unwrap();
+        let imported = self.books.import(&self.scope, fixtures, self.clock.now(), Vec::new()).await.unwrap();
         assert_eq!(imported.errors, []);
     }
 
