@@ -103,7 +103,7 @@ async fn a_signed_webhook_of_stripe_moves_the_mirror() {
     let fake = FakeStripe::start().await;
     let (w, id, external) = connected(&fake).await;
     w.minutes_later(1);
-    fake.act("POST", &["subscriptions", &external], json!({"cancel_at_period_end": true}));
+    fake.act("POST", &["subscriptions", &external], json!({"cancel_at_period_end": "true"}));
     let (signature, body) = fake.delivery("customer.subscription.updated").unwrap();
     let call = Call {
         provider: "stripe".into(),
@@ -126,7 +126,7 @@ async fn a_key_that_is_revoked_is_noticed_by_the_next_event() {
     let fake = FakeStripe::start().await;
     let (w, _, external) = connected(&fake).await;
     w.minutes_later(1);
-    fake.act("POST", &["subscriptions", &external], json!({"cancel_at_period_end": true}));
+    fake.act("POST", &["subscriptions", &external], json!({"cancel_at_period_end": "true"}));
     let (signature, body) = fake.delivery("customer.subscription.updated").unwrap();
     let headers = vec![("stripe-signature".into(), signature)];
     let call =

@@ -98,7 +98,8 @@ impl World {
     /// The same with Stripe at another address, through which nothing fails on demand.
     pub async fn start_with_stripe(fake: &testkit::stripe::FakeStripe) -> Self {
         let mut world = Self::start().await;
-        let settings = Settings { private_networks: true, ..Settings::default() };
+        let timeout = std::time::Duration::from_millis(400);
+        let settings = Settings { private_networks: true, timeout, ..Settings::default() };
         let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(fake.clock().clone()));
         world.clock = fake.clock().clone();
         let tools = tools.await.unwrap();
