@@ -114,3 +114,55 @@ async fn a_broken_host_is_left_alone_for_a_while() {
     assert!(matches!(held, Err(HttpError::CircuitOpen)));
     assert_eq!(seen.load(Ordering::SeqCst), 8);
 }
+
+#[tokio::test]
+async fn the_trace_goes_along_and_secrets_stay_out_of_the_log() {
+    use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+    use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let log = Log::default();
+    let writer = log.clone();
+    let tracer = opentelemetry_sdk::trace::SdkTracerProvider::builder().build().tracer("test");
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(move || writer.clone())
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL);
+    let subscriber =
+        tracing_subscriber::registry().with(lines).with(tracing_opentelemetry::layer().with_tracer(tracer));
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1/x?token=hush", listener.local_addr().unwrap());
+    let root = tracing::info_span!("root");
+    let trace_id = root.context().span().span_context().trace_id().to_string();
+    let client = http(true);
+    let call = client.call("test", "read", Method::GET, &url).bearer(&"sk_hush".into()).send();
+    let served = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut buffer = vec![0_u8; 4096];
+        let read = socket.read(&mut buffer).await.unwrap();
+        socket.write_all(answer("200 OK", "", "hush").as_bytes()).await.unwrap();
+        String::from_utf8_lossy(&buffer[..read]).into_owned()
+    };
+    let (answered, request) = tokio::join!(tracing::Instrument::instrument(call, root), served);
+    assert_eq!(answered.unwrap().status, 200);
+    assert!(request.contains("authorization: Bearer sk_hush"), "{request}");
+    assert!(request.contains(&format!("traceparent: 00-{trace_id}-")), "{request}");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("http_out") && !log.contains("hush"), "{log}");
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
