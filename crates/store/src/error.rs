@@ -5,7 +5,7 @@ use std::time::Duration;
 use kit::error::{Code, Coded, FieldError};
 
 /// Why a read or write did not happen. Another company's record is `NotFound`, as if it were not there.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("there is no such {0}")]
     NotFound(&'static str),

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::page::Mark;
-use crate::{Error, Index, Result, Sort, Transaction, outbox, time};
+use crate::{Across, Error, Index, Result, Sort, Transaction, outbox, time};
 
 /// What can be stored: its collection, what it is called, and its indexes.
 pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + Unpin + 'static {
@@ -68,8 +68,8 @@ impl<T> From<Doc<T>> for Stored<T> {
 
 /// The records of one kind.
 pub struct Repo<T> {
-    raw: Collection<RawDocumentBuf>,
-    clock: SharedClock,
+    pub(crate) raw: Collection<RawDocumentBuf>,
+    pub(crate) clock: SharedClock,
     kind: PhantomData<fn() -> T>,
 }
 
@@ -91,7 +91,7 @@ impl<T: Record> Repo<T> {
         Ok(Self { raw, clock, kind: PhantomData })
     }
 
-    fn error(error: mongodb::error::Error) -> Error {
+    pub(crate) fn error(error: mongodb::error::Error) -> Error {
         Error::of(error, T::NOUN)
     }
 
@@ -195,12 +195,17 @@ impl<T: Record> Repo<T> {
         &self,
         records: Vec<(Scope, String, T, Vec<Outgoing>)>,
     ) -> Result<Vec<Result<()>>> {
-        if records.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut raws = Vec::with_capacity(records.len());
         for (scope, id, body, events) in records {
             raws.push(self.new_document(&scope, id, body, events)?.0);
+        }
+        self.insert_documents(raws).await
+    }
+
+    /// Adds documents that are made already.
+    pub(crate) async fn insert_documents(&self, raws: Vec<RawDocumentBuf>) -> Result<Vec<Result<()>>> {
+        if raws.is_empty() {
+            return Ok(Vec::new());
         }
         let mut answers: Vec<Result<()>> = raws.iter().map(|_| Ok(())).collect();
         if let Err(error) = self.raw.insert_many(raws).ordered(false).await {
@@ -225,7 +230,7 @@ impl<T: Record> Repo<T> {
         Ok(answers)
     }
 
-    fn new_document(
+    pub(crate) fn new_document(
         &self,
         scope: &Scope,
         id: String,
@@ -368,7 +373,12 @@ impl<T: Record> Repo<T> {
     }
 
     /// Version, date and events, added to an update.
-    fn with_events(&self, mut update: Document, now: Timestamp, events: Vec<Outgoing>) -> Result<Document> {
+    pub(crate) fn with_events(
+        &self,
+        mut update: Document,
+        now: Timestamp,
+        events: Vec<Outgoing>,
+    ) -> Result<Document> {
         let now = time::to_bson(now);
         add(&mut update, "$set", "updated_at", now.into());
         add(&mut update, "$inc", "version", Bson::Int64(1));
@@ -405,7 +415,7 @@ impl<T: Record> Repo<T> {
 
     /// All companies' records, for jobs. What it finds says whose it is.
     pub fn across(&self) -> Across<'_, T> {
-        Across(self)
+        Across::over(self)
     }
 
     /// How the database would run a scoped query: for tests that no hot path scans a collection.
@@ -418,25 +428,6 @@ impl<T: Record> Repo<T> {
     ) -> Result<Document> {
         let find = doc! { "find": T::COLLECTION, "filter": scoped(scope, filter), "sort": sort.document() };
         db.run_command(doc! { "explain": find, "verbosity": "queryPlanner" }).await.map_err(Self::error)
-    }
-}
-
-/// Reading over all companies. Only jobs and look-ups that find out the company use it.
-pub struct Across<'a, T>(&'a Repo<T>);
-
-impl<T: Record> Across<'_, T> {
-    /// The first that matches, whosever it is.
-    pub async fn find(&self, filter: Document) -> Result<Option<Stored<T>>> {
-        let found = self.0.raw.find_one(filter).await.map_err(Repo::<T>::error)?;
-        found.as_ref().map(read).transpose()
-    }
-
-    /// The oldest that match, at most so many.
-    pub async fn list(&self, filter: Document, limit: u32) -> Result<Vec<Stored<T>>> {
-        let found = self.0.raw.find(filter).limit(i64::from(limit));
-        let raws: Vec<_> =
-            found.await.map_err(Repo::<T>::error)?.try_collect().await.map_err(Repo::<T>::error)?;
-        raws.iter().map(read).collect()
     }
 }
 
@@ -463,6 +454,6 @@ fn add(update: &mut Document, operator: &str, field: &str, value: Bson) {
 }
 
 #[expect(clippy::ptr_arg, reason = "mapped over references to owned documents")]
-fn read<T: DeserializeOwned>(raw: &RawDocumentBuf) -> Result<Stored<T>> {
+pub(crate) fn read<T: DeserializeOwned>(raw: &RawDocumentBuf) -> Result<Stored<T>> {
     Ok(bson::deserialize_from_slice::<Doc<T>>(raw.as_bytes())?.into())
 }

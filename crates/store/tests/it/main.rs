@@ -1,2 +1,6 @@
+mod cron;
+mod grouped;
+mod jobs;
+mod lease;
 mod outbox;
 mod repo;
