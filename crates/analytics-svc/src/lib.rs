@@ -230,7 +230,7 @@ fn assemble(rooms: Rooms, db: Database, bus: bus::Bus, verifier: Verifier) -> ki
     service
         .ready("mongodb", move || {
             let db = db.clone();
-            async move { store::ready(&db).await.map_err(Into::into) }
+            async move { store::ready(&db).await }
         })
         .ready("nats", move || {
             let bus = bus.clone();

@@ -189,12 +189,16 @@ pub enum Verdict {
 }
 
 impl Counts {
+    /// Whether less than half of the good rows name a customer.
+    pub fn few(self) -> bool {
+        self.matched == 0 || self.matched * 2 < self.rows - self.rejected.min(self.rows)
+    }
+
     /// No match at all is refused; few matches or many wrong rows need a person to agree.
     pub fn verdict(self, auto_confirm: bool) -> Verdict {
-        let good = self.rows - self.rejected.min(self.rows);
         if self.matched == 0 {
             Verdict::Reject("no_match")
-        } else if self.matched * 2 < good {
+        } else if self.few() {
             Verdict::Ask("low_match_rate")
         } else if self.rejected * 20 > self.rows {
             Verdict::Ask("many_bad_rows")

@@ -24,6 +24,9 @@ use crate::work::Work;
 pub const KIND: &str = "usage_upload";
 /// Wrong rows of the error file.
 const MOST_ERRORS: usize = 10_000;
+/// How long it is listened for more customers, and how often in silence.
+const LISTEN: std::time::Duration = std::time::Duration::from_secs(1);
+const STILL: u32 = 3;
 /// Rows read at once when facts are made of them.
 const CHUNK: i64 = 1_000;
 
@@ -216,7 +219,7 @@ impl Usage {
         let found = dataset(&self.objects, scope, &id, &read.body, known.map(|d| d.body)).await?;
         let report = match found {
             Err(reason) => Err(reason),
-            Ok(dataset) => validate(&self.objects, &self.customers, scope, &id, &read.body, dataset).await?,
+            Ok(dataset) => self.checked(scope, &id, &read.body, dataset).await?,
         };
         let now = self.clock.now();
         let mut upload = read.body.clone();
@@ -238,6 +241,29 @@ impl Usage {
         }
         // Canceled in the meantime: then that stands, and the job ends at the next look.
         self.store.replace(&read, upload, Vec::new()).await
+    }
+
+    /// Reads the file; again where few rows name a customer while customers are still being heard of: a file often
+    /// follows the back-fill of its customers closer than their events do.
+    async fn checked(
+        &self,
+        scope: &Scope,
+        id: &str,
+        upload: &Upload,
+        dataset: Dataset,
+    ) -> Result<Result<Report, &'static str>, Error> {
+        let (mut heard, mut still) = (self.customers.count(scope).await?, 0);
+        loop {
+            let report = validate(&self.objects, &self.customers, scope, id, upload, dataset.clone()).await?;
+            let few = report.as_ref().is_ok_and(|r| r.counts.few());
+            if !few || still >= STILL {
+                return Ok(report);
+            }
+            tokio::time::sleep(LISTEN).await;
+            let now = self.customers.count(scope).await?;
+            still = if now > heard { 0 } else { still + 1 };
+            heard = now;
+        }
     }
 
     async fn import(&self, scope: &Scope, upload: Stored<Upload>) -> Result<(), Error> {

@@ -274,7 +274,8 @@ fn read(raw: &RawDocumentBuf) -> Result<(String, Kept), Error> {
     // A dataset's id and a period hold no slash; a key may.
     let rest = id.split_once('/').map_or("", |(_, rest)| rest);
     let (key, period) = rest.rsplit_once('/').unwrap_or((rest, ""));
-    (key.clone_into(&mut kept.key), period.clone_into(&mut kept.period));
+    key.clone_into(&mut kept.key);
+    period.clone_into(&mut kept.period);
     Ok((id, kept))
 }
 

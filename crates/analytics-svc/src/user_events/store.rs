@@ -140,7 +140,7 @@ impl EventStore {
             query.insert("name", name);
         }
         query.insert("occurred_at", doc! { "$gte": date(since) });
-        Ok(self.events.count_documents(query).await.map_err(failed)?)
+        self.events.count_documents(query).await.map_err(failed)
     }
 
     /// When a customer last did anything.

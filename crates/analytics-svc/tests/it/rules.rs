@@ -47,7 +47,7 @@ fn rule() -> impl Strategy<Value = Rule> {
 
 fn customer() -> impl Strategy<Value = (Facts, EventCounts)> {
     let facts = proptest::collection::btree_map(key(), value(), 0..4);
-    let event = (select(vec!["login", "a.b-c"]), 1_u32..3).prop_map(|(n, d)| event_key(&n, d));
+    let event = (select(vec!["login", "a.b-c"]), 1_u32..3).prop_map(|(n, d)| event_key(n, d));
     (facts, proptest::collection::btree_map(event, 0_u32..5, 0..4))
 }
 
