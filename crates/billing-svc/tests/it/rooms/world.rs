@@ -136,7 +136,7 @@ impl World {
     }
 
     pub async fn import(&self, fixtures: Fixtures) {
-        let imported = self.books.import(&self.scope, fixtures, self.clock.now(), Vec::new()).await.unwrap();
+        let imported = self.books.import(&self.scope, fixtures, self.clock.now()).await.unwrap();
         assert_eq!(imported.errors, []);
     }
 
