@@ -1,1 +1,155 @@
+//! Identity: companies, the people of the dashboard, how they sign in, the keys of machines, and the audit trail.
 
+pub mod api_key;
+pub mod audit;
+pub mod companies;
+pub mod config;
+mod db;
+mod directory;
+pub mod error;
+mod events;
+pub mod invitation;
+pub mod secrets;
+pub mod user_profiles;
+pub mod user_session;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kit::SharedClock;
+use kit::caller::{SigningKey, Verifier};
+use proto::identity as pb;
+
+use api_key::ApiKeys;
+use audit::{Audit, Recorder};
+use companies::Companies;
+pub use config::Config;
+use db::Db;
+use invitation::Invitations;
+use user_profiles::{People, PeopleStore};
+use user_session::{CodeStore, Keys, Limits, SessionStore, Sessions};
+
+/// The service's name: in tokens, logs, database and consumers.
+pub const NAME: &str = "identity-svc";
+
+/// The collections whose events are published.
+const COLLECTIONS: [&str; 8] = [
+    "companies",
+    "people",
+    "members",
+    "invitations",
+    "sessions",
+    "sign_in_codes",
+    "api_keys",
+    "audit_entries",
+];
+
+/// The use cases of all rooms, put together.
+#[derive(Clone)]
+struct Rooms {
+    companies: Companies,
+    company_store: companies::CompanyStore,
+    people: People,
+    people_store: PeopleStore,
+    invitations: Invitations,
+    sessions: Sessions,
+    keys: ApiKeys,
+    audit: Audit,
+}
+
+impl Rooms {
+    async fn open(db: &mongodb::Database, clock: SharedClock, config: &Config) -> anyhow::Result<Self> {
+        let vault = secrets::Vault::new(&config.secrets_key)?;
+        let signing = Keys::open(db, &vault, clock.clone()).await?;
+        let company_store = companies::CompanyStore::open(db, clock.clone()).await?;
+        let people_store = PeopleStore::open(db, clock.clone()).await?;
+        let limits =
+            Limits { codes_per_account: config.codes_per_account, per_address: config.sign_ins_per_address };
+        let sessions = Sessions::new(
+            SessionStore::open(db, clock.clone()).await?,
+            CodeStore::open(db, clock.clone()).await?,
+            people_store.clone(),
+            company_store.clone(),
+            signing,
+            vault,
+            limits,
+            clock.clone(),
+        );
+        let companies = Companies::new(company_store.clone(), people_store.clone(), clock.clone());
+        let handle = Db::new(db.clone());
+        let people = People::new(
+            people_store.clone(),
+            company_store.clone(),
+            sessions.clone(),
+            handle.clone(),
+            clock.clone(),
+        );
+        let invitations = Invitations::new(
+            invitation::InvitationStore::open(db, clock.clone()).await?,
+            people_store.clone(),
+            company_store.clone(),
+            handle,
+            &config.public_url,
+            clock.clone(),
+        );
+        let keys = api_key::ApiKeyStore::open(db, clock.clone()).await?;
+        let keys = ApiKeys::new(keys, company_store.clone(), clock.clone());
+        let audit = Audit::new(audit::AuditStore::open(db, clock).await?);
+        Ok(Self { companies, company_store, people, people_store, invitations, sessions, keys, audit })
+    }
+}
+
+/// The service as it runs.
+pub async fn service(config: Config) -> anyhow::Result<kit::Service> {
+    build(config, Arc::new(kit::clock::SystemClock)).await
+}
+
+/// The service with a clock of the caller's.
+pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Service> {
+    let key = SigningKey::from_seed(&config.common.inner_key)?;
+    let trusted: Vec<_> =
+        std::iter::once(key.public()).chain(config.common.inner_trusted.iter().cloned()).collect();
+    let verifier = Verifier::new(NAME, &trusted, clock.clone())?;
+    let db = store::connect(&config.data, NAME).await?;
+    let bus = bus::Bus::connect(&config.data).await?;
+    let rooms = Rooms::open(&db, clock, &config).await?;
+    if let Some(email) = config.bootstrap_admin.as_deref().filter(|e| !e.is_empty()) {
+        rooms.people.bootstrap(email).await.context("failed to make RETENTION_BOOTSTRAP_ADMIN")?;
+    }
+    Ok(assemble(rooms, db, bus, verifier))
+}
+
+fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifier) -> kit::Service {
+    let Rooms { companies, company_store, people, people_store, invitations, sessions, keys, audit } = rooms;
+    let directory = directory::Directory {
+        keys: keys.clone(),
+        sessions: sessions.clone(),
+        companies: company_store,
+        people: people_store,
+    };
+    let jwks = directory::Jwks(sessions.keys().clone());
+    let recorder = Arc::new(Recorder(audit.clone()));
+    let (ready_db, ready_bus, audit_bus) = (db.clone(), bus.clone(), bus.clone());
+    kit::Service::new(NAME)
+        .verified_by(verifier)
+        .checked_by(kit::service::Check { is_unary: proto::check::is_unary, message: proto::check::message })
+        .described_by(proto::DESCRIPTORS)
+        .room(pb::company_service_server::CompanyServiceServer::new(companies::Rpc(companies)))
+        .room(pb::user_profile_service_server::UserProfileServiceServer::new(user_profiles::Rpc(people)))
+        .room(pb::invitation_service_server::InvitationServiceServer::new(invitation::Rpc(invitations)))
+        .room(pb::user_session_service_server::UserSessionServiceServer::new(user_session::Rpc(sessions)))
+        .room(pb::api_key_service_server::ApiKeyServiceServer::new(api_key::Rpc(keys)))
+        .room(pb::audit_service_server::AuditServiceServer::new(audit::Rpc(audit)))
+        .room(pb::directory_service_server::DirectoryServiceServer::new(directory))
+        .room(pb::jwks_service_server::JwksServiceServer::new(jwks))
+        .task("outbox", move |stop| store::outbox::relay(db, COLLECTIONS.to_vec(), bus, stop))
+        .task("audit", move |stop| audit_bus.subscribe(NAME, "audit", recorder, stop))
+        .ready("mongodb", move || {
+            let db = ready_db.clone();
+            async move { Ok(store::ready(&db).await?) }
+        })
+        .ready("nats", move || {
+            let bus = ready_bus.clone();
+            async move { bus.ready().await }
+        })
+}

@@ -1,0 +1,13 @@
+//! The audit trail: what people and keys wrote, in every service. Entries are added, never changed.
+
+mod consume;
+mod model;
+mod ops;
+mod rpc;
+mod store;
+
+pub use consume::Recorder;
+pub use model::{Entry, Search};
+pub use ops::Audit;
+pub(crate) use rpc::Rpc;
+pub use store::AuditStore;

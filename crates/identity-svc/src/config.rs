@@ -1,0 +1,35 @@
+//! Settings of identity.
+
+use clap::Parser;
+use kit::SecretString;
+
+#[derive(Clone, Debug, Parser)]
+#[command(name = "identity-svc", version, about = "Companies, people, sign-in, keys and the audit trail")]
+pub struct Config {
+    #[command(flatten)]
+    pub common: kit::config::Common,
+    #[command(flatten)]
+    pub data: kit::config::Data,
+    /// The keys our own secrets are sealed with: 32 bytes in base64url each, comma-separated. The first one seals, all
+    /// open.
+    #[arg(
+        long,
+        env = "RETENTION_SECRETS_KEY",
+        value_delimiter = ',',
+        required = true,
+        hide_env_values = true
+    )]
+    pub secrets_key: Vec<SecretString>,
+    /// The e-mail address of the first operator, made at start when there is none.
+    #[arg(long, env = "RETENTION_BOOTSTRAP_ADMIN")]
+    pub bootstrap_admin: Option<String>,
+    /// How people reach the gateway; links in mails begin with it.
+    #[arg(long, env = "RETENTION_PUBLIC_URL", default_value = "http://127.0.0.1:7400")]
+    pub public_url: String,
+    /// How many sign-in codes one account may ask for in an hour.
+    #[arg(long, env = "RETENTION_CODES_PER_ACCOUNT", default_value_t = 12)]
+    pub codes_per_account: u32,
+    /// How many sign-in calls may come from one address in an hour.
+    #[arg(long, env = "RETENTION_SIGN_INS_PER_ADDRESS", default_value_t = 240)]
+    pub sign_ins_per_address: u32,
+}

@@ -1,0 +1,11 @@
+//! Invitations: how people come into a company (§10.10 of the domain).
+
+mod model;
+mod ops;
+mod rpc;
+mod store;
+
+pub use model::{Invitation, LIFETIME_DAYS, State};
+pub use ops::{Draft, Invitations};
+pub(crate) use rpc::Rpc;
+pub use store::InvitationStore;

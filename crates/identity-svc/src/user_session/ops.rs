@@ -1,0 +1,277 @@
+//! Sessions: begun, looked up, ended.
+
+use kit::{Caller, Page, PageRequest, Role, Scope, SharedClock};
+use serde::Serialize;
+use store::Stored;
+
+use super::codes::CodeStore;
+use super::keys::Keys;
+use super::model::{ABSOLUTE_DAYS, ACCESS, Session, State, idle_until};
+use super::sign_in::Limits;
+use super::store::SessionStore;
+use crate::companies::CompanyStore;
+use crate::error::{Error, Result};
+use crate::events::Stamp;
+use crate::secrets::{self, Vault};
+use crate::user_profiles::{PeopleStore, Person, operator_grants};
+
+#[derive(Clone)]
+pub struct Sessions {
+    pub(super) store: SessionStore,
+    pub(super) codes: CodeStore,
+    pub(super) people: PeopleStore,
+    pub(super) companies: CompanyStore,
+    pub(super) keys: Keys,
+    pub(super) vault: Vault,
+    pub(super) limits: Limits,
+    pub(super) clock: SharedClock,
+}
+
+/// What a person gets for a sign-in or a refresh.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub session: Stored<Session>,
+    pub access_token: String,
+    pub refresh_token: String,
+}
+
+/// What an access token says. Ids only: nothing secret and nothing personal.
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'static str,
+    aud: &'static str,
+    sub: &'a str,
+    sid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tid: Option<&'a str>,
+    mode: &'static str,
+    roles: [&'static str; 1],
+    grants: &'a [String],
+    amr: [&'a str; 1],
+    auth_time: i64,
+    jti: String,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+}
+
+/// What a person may do in a company now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub role: Role,
+    pub company_id: Option<String>,
+    pub grants: Vec<String>,
+    /// Empty for an operator without a company.
+    pub company_status: String,
+}
+
+impl Sessions {
+    #[expect(clippy::too_many_arguments, reason = "put together once, in lib.rs")]
+    pub fn new(
+        store: SessionStore,
+        codes: CodeStore,
+        people: PeopleStore,
+        companies: CompanyStore,
+        keys: Keys,
+        vault: Vault,
+        limits: Limits,
+        clock: SharedClock,
+    ) -> Self {
+        Self { store, codes, people, companies, keys, vault, limits, clock }
+    }
+
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub fn now(&self) -> kit::Timestamp {
+        self.clock.now()
+    }
+
+    /// What a person may do in this company, or as an operator; none when they may not sign in there.
+    pub async fn standing(&self, person: &Stored<Person>, company: Option<&str>) -> Result<Option<Standing>> {
+        let Some(id) = company else {
+            let operator = Standing {
+                role: Role::KaleAdmin,
+                company_id: None,
+                grants: operator_grants(),
+                company_status: String::new(),
+            };
+            return Ok(person.body.kale_admin.then_some(operator));
+        };
+        let company = match self.companies.get(id).await {
+            Ok(company) => company,
+            Err(store::Error::NotFound(_)) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        if !company.body.status.admits() {
+            return Ok(None);
+        }
+        let company_status = company.body.status.as_str().to_owned();
+        let (role, grants) = if person.body.kale_admin {
+            (Role::KaleAdmin, operator_grants())
+        } else {
+            let scope = Scope::new(id, kit::Mode::Live);
+            match self.people.member(&scope, &person.id).await {
+                Ok(m) if m.body.is_active() => {
+                    (m.body.role, m.body.grants(company.body.product_upload_enabled))
+                }
+                Ok(_) | Err(store::Error::NotFound(_)) => return Ok(None),
+                Err(e) => return Err(e.into()),
+            }
+        };
+        Ok(Some(Standing { role, company_id: Some(id.to_owned()), grants, company_status }))
+    }
+
+    /// Where a person signs in to: the company of the last session if it still stands, else the oldest place.
+    pub(super) async fn default_standing(&self, person: &Stored<Person>) -> Result<Option<Standing>> {
+        if person.body.kale_admin {
+            return self.standing(person, None).await;
+        }
+        let mut companies: Vec<_> = self
+            .people
+            .places(&person.id)
+            .await?
+            .into_iter()
+            .filter(|m| m.body.is_active())
+            .map(|m| m.scope.company)
+            .collect();
+        if let Some(last) = companies.iter().position(|c| Some(c) == person.body.last_company.as_ref()) {
+            companies.swap(0, last);
+        }
+        for company in companies {
+            if let Some(standing) = self.standing(person, Some(&company)).await? {
+                return Ok(Some(standing));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A new session with its tokens.
+    pub(super) async fn begin(
+        &self,
+        person: &Stored<Person>,
+        standing: &Standing,
+        method: &str,
+        address: Option<String>,
+        signed_in_at: kit::Timestamp,
+    ) -> Result<Grant> {
+        let now = self.clock.now();
+        let refresh_token = secrets::token("rrt_")?;
+        let ends_at = kit::time::add_days(signed_in_at, ABSOLUTE_DAYS);
+        let session = Session {
+            user_id: person.id.clone(),
+            company_id: standing.company_id.clone(),
+            role: standing.role,
+            state: State::Active,
+            method: method.to_owned(),
+            address,
+            current: secrets::hash(&refresh_token),
+            previous: None,
+            successor: None,
+            used: Vec::new(),
+            rotated_at: now,
+            signed_in_at,
+            idle_until: idle_until(now, ends_at),
+            ends_at,
+        };
+        let id = kit::id::new("ses");
+        let session = self.store.insert(id, session, Vec::new()).await?;
+        self.people.seen(&person.id, now, standing.company_id.as_deref()).await?;
+        tracing::info!(session.id = session.id, user.id = person.id, "session {} began", session.id);
+        let access_token = self.access(&session, standing)?;
+        Ok(Grant { session, access_token, refresh_token })
+    }
+
+    /// An access token for a session, saying what its person may do now.
+    pub(super) fn access(&self, session: &Stored<Session>, standing: &Standing) -> Result<String> {
+        let now = self.clock.now().as_second();
+        let claims = Claims {
+            iss: "retention-identity",
+            aud: "gateway",
+            sub: &session.body.user_id,
+            sid: &session.id,
+            tid: standing.company_id.as_deref(),
+            mode: "live",
+            roles: [standing.role.as_str()],
+            grants: &standing.grants,
+            amr: [&session.body.method],
+            auth_time: session.body.signed_in_at.as_second(),
+            jti: kit::id::new("jti"),
+            iat: now,
+            nbf: now,
+            exp: now + i64::try_from(ACCESS.as_secs()).unwrap_or(600),
+        };
+        Ok(self.keys.active().sign("at+jwt", &claims)?)
+    }
+
+    /// The session as it stands now, for the gateway; refused when it is over.
+    pub async fn resolve(&self, id: &str) -> Result<(Stored<Session>, Standing)> {
+        let session = match self.store.get(id).await {
+            Ok(session) => session,
+            Err(store::Error::NotFound(_)) => return Err(Error::SessionEnded),
+            Err(e) => return Err(e.into()),
+        };
+        if session.body.state_at(self.clock.now()) != State::Active {
+            return Err(Error::SessionEnded);
+        }
+        let person = self.people.person(&session.body.user_id).await?;
+        let standing = self.standing(&person, session.body.company_id.as_deref()).await?;
+        standing.map(|s| (session, s)).ok_or(Error::SessionEnded)
+    }
+
+    pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Stored<Session>>> {
+        Ok(self.store.list(&caller.actor.id, self.clock.now(), page).await?)
+    }
+
+    pub async fn sign_out(&self, caller: &Caller) -> Result<()> {
+        let id = caller.session.as_deref().ok_or(Error::SessionEnded)?;
+        self.end(caller, id, State::LoggedOut, "session.sign_out").await
+    }
+
+    /// Ends an own session, or, for admins, one of a person in their company.
+    pub async fn delete(&self, caller: &Caller, id: &str) -> Result<()> {
+        let session = self.store.get(id).await?;
+        let own = session.body.user_id == caller.actor.id;
+        let company = caller.scope.as_ref().map(|s| s.company.as_str());
+        let theirs = match caller.role {
+            Role::KaleAdmin => true,
+            Role::RetAdmin => session.body.company_id.as_deref() == company,
+            _ => false,
+        };
+        if !own && !theirs {
+            return Err(store::Error::NotFound("session").into());
+        }
+        let to = if own { State::LoggedOut } else { State::Revoked };
+        self.end(caller, id, to, "session.end").await
+    }
+
+    async fn end(&self, caller: &Caller, id: &str, to: State, action: &str) -> Result<()> {
+        let scope = caller.scope.clone().unwrap_or_else(Scope::platform);
+        let stamp = Stamp { scope: &scope, subject: id, sequence: 0, at: self.clock.now() };
+        let events = stamp.audited(caller, "session", action, None, None);
+        self.store.end(id, to, events.into_iter().collect()).await?;
+        Ok(())
+    }
+
+    /// Ends a person's sessions for one company: their role or place there has changed.
+    pub async fn revoke_at(&self, user_id: &str, company: &str) -> Result<()> {
+        let count = self.store.revoke(user_id, Some(company)).await?;
+        tracing::info!(user.id = user_id, count, "{count} sessions of {user_id} were revoked");
+        Ok(())
+    }
+
+    /// Ends the present session and begins one for another company of the same person.
+    pub async fn switch(&self, caller: &Caller, company: &str) -> Result<Grant> {
+        let old = self.store.get(caller.session.as_deref().ok_or(Error::SessionEnded)?).await?;
+        if old.body.user_id != caller.actor.id || old.body.state_at(self.clock.now()) != State::Active {
+            return Err(Error::SessionEnded);
+        }
+        let person = self.people.person(&caller.actor.id).await?;
+        let standing =
+            self.standing(&person, Some(company)).await?.ok_or(store::Error::NotFound("company"))?;
+        self.end(caller, &old.id, State::LoggedOut, "session.switch_company").await?;
+        let Session { method, address, signed_in_at, .. } = old.body;
+        self.begin(&person, &standing, &method, address, signed_in_at).await
+    }
+}
