@@ -236,7 +236,7 @@ impl Provider for Simulated {
                     self.books.settle_due(&self.scope, now).await.map_err(failed)?;
                 }
                 let page = PageRequest::new(PAGE, page.unwrap_or_default());
-                let list = self.books.accounts.list(&self.scope, changed_since(since), Sort::Oldest, &page);
+                let list = self.books.accounts.list(&self.scope, changed_since(since), order(since), &page);
                 let found = list.await.map_err(failed)?;
                 let changes = found.items.iter().map(|a| Change::Customer(a.body.snapshot(a.version)));
                 let next = match found.next_cursor {
@@ -247,7 +247,7 @@ impl Provider for Simulated {
             }
             Place::Subscriptions { began, since, page } => {
                 let page = PageRequest::new(PAGE, page.unwrap_or_default());
-                let list = self.books.contracts.list(&self.scope, changed_since(since), Sort::Oldest, &page);
+                let list = self.books.contracts.list(&self.scope, changed_since(since), order(since), &page);
                 let found = list.await.map_err(failed)?;
                 let snapshot = |c: &::store::Stored<model::Contract>| {
                     Change::Subscription(Box::new(c.body.snapshot(c.version, now)))
@@ -267,6 +267,12 @@ impl Provider for Simulated {
         let text = serde_json::to_string(&next).map_err(|e| ProviderError::Unreadable(e.into()))?;
         Ok(ChangePage { changes, done: matches!(next, Place::Rest { .. }), next: Cursor::new(text) })
     }
+}
+
+/// Everything goes by id, which nothing moves; what changed goes by when, as an index has it. What changes again while
+/// it is read comes again.
+fn order(since: Option<Timestamp>) -> Sort {
+    since.map_or(Sort::Oldest, |_| Sort::By("updated_at"))
 }
 
 fn failed(error: ::store::Error) -> ProviderError {
