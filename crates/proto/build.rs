@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+#[expect(clippy::disallowed_methods, reason = "where a build script writes is no setting of a service")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());

@@ -28,6 +28,7 @@ macro_rules! id {
 
         impl $name {
             /// What every id of this kind starts with, without the underscore.
+            #[allow(dead_code, reason = "not every id's prefix is asked for")]
             pub const PREFIX: &'static str = $prefix;
 
             /// A fresh id, later in order than every earlier one of this process.

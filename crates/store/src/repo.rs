@@ -453,7 +453,6 @@ fn add(update: &mut Document, operator: &str, field: &str, value: Bson) {
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "mapped over references to owned documents")]
 pub(crate) fn read<T: DeserializeOwned>(raw: &RawDocumentBuf) -> Result<Stored<T>> {
     Ok(bson::deserialize_from_slice::<Doc<T>>(raw.as_bytes())?.into())
 }
