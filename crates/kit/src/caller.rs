@@ -123,8 +123,9 @@ pub struct Caller {
     /// Why an operator acts on a company's data; audited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The request this is part of, the same through every hop.
-    #[serde(default)]
+    /// The request this is part of, the same through every hop. Travels beside the token, so that a caller's next
+    /// request can use the same one.
+    #[serde(skip)]
     pub request_id: String,
     /// The address the request came from, for throttling and session lists. Personal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,7 +246,7 @@ pub struct Minter {
     issuer: String,
     key: Arc<SigningKey>,
     clock: SharedClock,
-    made: Cache<(String, String), Arc<str>>,
+    made: Cache<(String, String), (Arc<str>, i64)>,
 }
 
 impl Minter {
@@ -257,15 +258,18 @@ impl Minter {
     /// A token that says this caller to that service, and to no other.
     pub fn mint(&self, caller: &Caller, audience: &str) -> Result<Arc<str>, Fault> {
         let said = serde_json::to_string(caller).map_err(Fault::internal)?;
-        if let Some(token) = self.made.get(&(audience.to_owned(), said.clone())) {
+        let iat = self.clock.now().as_second();
+        let life = i64::try_from(LIFETIME.as_secs()).unwrap_or(60);
+        if let Some((token, made)) = self.made.get(&(audience.to_owned(), said.clone()))
+            && iat - made < life / 2
+        {
             return Ok(token);
         }
-        let iat = self.clock.now().as_second();
-        let exp = iat + i64::try_from(LIFETIME.as_secs()).unwrap_or(60);
+        let exp = iat + life;
         let claims =
             Claims { iss: self.issuer.clone(), aud: audience.into(), iat, exp, caller: caller.clone() };
         let token: Arc<str> = self.key.sign(TYPE, &claims)?.into();
-        self.made.insert((audience.to_owned(), said), token.clone());
+        self.made.insert((audience.to_owned(), said), (token.clone(), iat));
         Ok(token)
     }
 }
@@ -344,7 +348,8 @@ mod tests {
     #[test]
     fn a_minted_caller_comes_back_whole() {
         let (minter, verifier, _) = setup();
-        let caller = Caller::internal("content-svc", Some(Scope::new("com_1", Mode::Test)));
+        let mut caller = Caller::internal("content-svc", Some(Scope::new("com_1", Mode::Test)));
+        caller.request_id = String::new();
         let token = minter.mint(&caller, "billing-svc").unwrap();
         assert_eq!(*verifier.verify(&token).unwrap(), caller);
         assert_eq!(*verifier.verify(&token).unwrap(), caller, "the cached answer is the same");

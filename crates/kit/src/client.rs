@@ -10,6 +10,9 @@ use tonic::transport::{Channel, Endpoint};
 use crate::caller::{Caller, Minter};
 use crate::error::{Fault, status};
 
+/// The metadata that names the request.
+pub const REQUEST_ID: &str = "x-request-id";
+
 /// Another service, as one of ours sees it. Connects on first use and again after the other side restarted.
 #[derive(Clone)]
 pub struct Upstream {
@@ -59,6 +62,9 @@ impl Upstream {
         let token = self.minter.mint(caller, self.name)?;
         let bearer = MetadataValue::try_from(format!("Bearer {token}")).map_err(Fault::internal)?;
         meta.insert("authorization", bearer);
+        if let Ok(id) = MetadataValue::try_from(caller.request_id.as_str()) {
+            meta.insert(REQUEST_ID, id);
+        }
         crate::telemetry::inject(&mut Metadata(meta));
         Ok(())
     }

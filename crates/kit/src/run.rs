@@ -161,9 +161,10 @@ pub async fn serve(
     }
 }
 
-async fn readyz(
-    State((checks, stop)): State<(Arc<Vec<(&'static str, Ready)>>, CancellationToken)>,
-) -> Response {
+/// What must hold before a service takes work, by name.
+type Checks = Arc<Vec<(&'static str, Ready)>>;
+
+async fn readyz(State((checks, stop)): State<(Checks, CancellationToken)>) -> Response {
     if stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
@@ -246,12 +247,14 @@ impl Gate {
         let verifier = self.verifier.as_ref().ok_or_else(refused)?;
         let header = request.headers().get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         let token = header.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(refused)?;
-        let caller = verifier.verify(token)?;
+        let mut caller = crate::Caller::clone(&*verifier.verify(token)?);
+        let named = request.headers().get(crate::client::REQUEST_ID).and_then(|v| v.to_str().ok());
+        caller.request_id = named.filter(|id| id.len() <= 100).unwrap_or_default().to_owned();
         span.record("request.id", caller.request_id.as_str());
         if let Some(scope) = &caller.scope {
             span.record("company.id", scope.company.as_str());
         }
-        request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(Arc::new(caller));
         Ok(())
     }
 
