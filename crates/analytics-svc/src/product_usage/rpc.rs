@@ -1,7 +1,6 @@
 //! The gRPC face of usage files and datasets.
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use kit::error::status;
 use kit::time::to_proto;
 use kit::{Caller, PageRequest};
@@ -32,10 +31,20 @@ impl pb::product_usage_service_server::ProductUsageService for Rpc {
             Some(pb::upload_part::Part::Head(head)) => Head::from(head),
             _ => return Err(refused("say what the file is before its bytes")),
         };
-        let chunks = parts.map(|part| match part?.part {
-            Some(pb::upload_part::Part::Chunk(bytes)) => Ok(bytes),
-            _ => Err(Status::invalid_argument("only bytes after the head")),
+        let chunks = futures_util::stream::unfold(Some(parts), |parts| async move {
+            use pb::upload_part::Part;
+            let mut parts = parts?;
+            match parts.message().await.map(|m| m.and_then(|p| p.part)) {
+                Ok(Some(Part::Chunk(bytes))) => Some((Ok(bytes), Some(parts))),
+                Ok(Some(Part::End(_))) => None,
+                Ok(Some(Part::Head(_))) => {
+                    Some((Err(Status::invalid_argument("only bytes after the head")), None))
+                }
+                Ok(None) => Some((Err(Status::cancelled("the file broke off")), None)),
+                Err(broken) => Some((Err(broken), None)),
+            }
         });
+        let chunks = std::pin::pin!(chunks);
         let uploaded = self.usage.upload(&caller, head, chunks).await.map_err(|e| status(&e))?;
         Ok(Response::new(upload(uploaded)))
     }

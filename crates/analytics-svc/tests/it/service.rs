@@ -122,6 +122,7 @@ async fn a_customer_heard_of_on_the_bus_is_known_with_usage_and_personas() {
         pb::upload_part::Part::Head(head),
         pb::upload_part::Part::Chunk("external_id,minutes\n".into()),
         pb::upload_part::Part::Chunk(file.into()),
+        pb::upload_part::Part::End(true),
     ];
     let parts = parts.map(|p| pb::UploadPart { part: Some(p) });
     let mut request = tonic::Request::new(futures_util::stream::iter(parts));
