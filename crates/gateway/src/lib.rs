@@ -1,1 +1,175 @@
+//! The gateway: the one public door. It derives its operations from the protos, finds out who calls and whether they
+//! may, and forwards to the services. It holds no business rule and no data but idempotency answers.
 
+pub mod config;
+pub mod edge;
+pub mod pipeline;
+pub mod special;
+pub mod upstreams;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::{MethodRouter, any};
+use http::{HeaderName, HeaderValue, Method, header};
+use kit::SharedClock;
+use kit::caller::{Minter, SigningKey};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::cors::CorsLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+pub use config::Config;
+use edge::descriptors::{self, Operation};
+use edge::json::Plans;
+use edge::problem::Problem;
+use pipeline::auth::Authenticator;
+use pipeline::idempotency::Idempotency;
+use pipeline::rate::Rates;
+use upstreams::Upstreams;
+
+/// The process's name: in logs, traces and its database.
+pub const NAME: &str = "gateway";
+
+/// What every request needs.
+pub struct Edge {
+    pub config: Config,
+    pub clock: SharedClock,
+    pub upstreams: Upstreams,
+    pub auth: Authenticator,
+    pub rates: Rates,
+    pub idempotency: Idempotency,
+    pub plans: Plans,
+    pub operations: Vec<Arc<Operation>>,
+}
+
+impl Edge {
+    /// The operation of an rpc, by its full name.
+    pub fn operation(&self, rpc: &str) -> Option<&Arc<Operation>> {
+        self.operations.iter().find(|op| op.rpc.full_name() == rpc)
+    }
+}
+
+/// The gateway as it runs.
+pub async fn service(config: Config) -> anyhow::Result<kit::Service> {
+    build(config, Arc::new(kit::clock::SystemClock)).await
+}
+
+/// The gateway with a clock of the caller's.
+pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Service> {
+    let operations = descriptors::load().map_err(|why| anyhow!("the protos are not sound: {why}"))?;
+    let key = Arc::new(SigningKey::from_seed(&config.common.inner_key)?);
+    let db = store::connect::open(&config.mongo_uri, &config.mongo_prefix, NAME).await?;
+    let edge = Arc::new(Edge {
+        upstreams: Upstreams::new(&config, &Minter::new(NAME, key, clock.clone()))?,
+        auth: Authenticator::default(),
+        rates: Rates::new(config.rate_scale),
+        idempotency: Idempotency::open(&db, clock.clone()).await?,
+        plans: Plans::of(
+            operations
+                .iter()
+                .map(|op| op.output.clone())
+                .chain(proto::pool().get_message_by_name(special::upload::REPLY)),
+        ),
+        operations,
+        clock,
+        config,
+    });
+    let router = router(&edge)?;
+    let quiet = edge.clone();
+    Ok(kit::Service::new(NAME)
+        .http(router)
+        .task("rates", move |stop| async move {
+            while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(60))).await.is_some() {
+                quiet.rates.forget();
+            }
+            Ok(())
+        })
+        .ready("mongodb", move || {
+            let db = db.clone();
+            async move { store::ready(&db).await }
+        }))
+}
+
+/// The API description, as `docs/openapi.json` has it.
+pub fn openapi_document() -> Result<String, String> {
+    let document = edge::openapi::document(&descriptors::load()?);
+    serde_json::to_string_pretty(&document).map(|text| text + "\n").map_err(|e| e.to_string())
+}
+
+/// Who may call what, as `docs/access.md` has it.
+pub fn access_table() -> Result<String, String> {
+    descriptors::load().map(|operations| edge::access::table(&operations))
+}
+
+fn router(edge: &Arc<Edge>) -> anyhow::Result<Router> {
+    // One route per path, whatever its variables are called; the method decides among its operations.
+    let mut paths: BTreeMap<String, Vec<Arc<Operation>>> = BTreeMap::new();
+    for op in &edge.operations {
+        paths.entry(op.template.route()).or_default().push(op.clone());
+    }
+    let mut app = special::routes(edge);
+    for (path, ops) in paths {
+        let ops: Arc<[Arc<Operation>]> = ops.into();
+        let methods = if path == special::upload::ROUTE {
+            special::upload::beside(edge, ops)?
+        } else {
+            methods(edge, ops)
+        };
+        app = app.route(&path, methods);
+    }
+    let app = app.fallback(|request: Request| {
+        pipeline::around("unknown".to_owned(), request, |_, _| async { Err(Problem::not_found()) })
+    });
+    Ok(layered(app, cors(&edge.config)?))
+}
+
+/// All methods of a path the descriptors know.
+pub(crate) fn methods(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> MethodRouter {
+    let edge = edge.clone();
+    any(move |request: Request| pipeline::dispatch(edge.clone(), ops.clone(), request))
+}
+
+fn layered(app: Router, cors: CorsLayer) -> Router {
+    let always = |name: HeaderName, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+    };
+    let worth_it = SizeAbove::new(1024).and(NotForContentType::IMAGES).and(NotForContentType::SSE);
+    app.layer(CatchPanicLayer::custom(panicked))
+        .layer(CompressionLayer::new().compress_when(worth_it))
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(always(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(always(header::REFERRER_POLICY, "no-referrer"))
+        .layer(always(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
+        .layer(always(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(cors)
+}
+
+/// Browsers of these origins may call; without one, none but our own.
+fn cors(config: &Config) -> anyhow::Result<CorsLayer> {
+    let given = config.allowed_origins.iter().filter(|o| !o.is_empty());
+    let origins: Vec<HeaderValue> = given
+        .map(|o| o.parse().with_context(|| format!("{o} is no origin")))
+        .collect::<anyhow::Result<_>>()?;
+    let sent = ["authorization", "content-type", "idempotency-key", "x-request-id", "traceparent"];
+    let sent =
+        sent.into_iter().chain([pipeline::access::COMPANY, pipeline::access::REASON, pipeline::access::MODE]);
+    Ok(CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(sent.map(HeaderName::from_static).collect::<Vec<_>>())
+        .expose_headers([pipeline::REQUEST_ID, header::RETRY_AFTER])
+        .max_age(Duration::from_secs(600)))
+}
+
+/// A panic of ours is one failed request, not a dropped connection. What it said may hold anything, so it stays here.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::new(500, "internal", "something failed on our side").respond("")
+}

@@ -1,0 +1,44 @@
+//! Settings of the gateway.
+
+use clap::Parser;
+
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "gateway",
+    version,
+    about = "The only public door: checks the caller and forwards to the services"
+)]
+pub struct Config {
+    #[command(flatten)]
+    pub common: kit::config::Common,
+    /// MongoDB, for idempotency answers: the gateway's only data.
+    #[arg(long, env = "RETENTION_MONGO_URI", default_value = "mongodb://127.0.0.1:27017/?replicaSet=rs0")]
+    pub mongo_uri: String,
+    /// What the database's name starts with; `_gateway` follows.
+    #[arg(long, env = "RETENTION_MONGO_PREFIX", default_value = "retention")]
+    pub mongo_prefix: String,
+    /// Where identity-svc is.
+    #[arg(long, env = "RETENTION_IDENTITY_ADDR", default_value = "http://127.0.0.1:7401")]
+    pub identity_addr: String,
+    /// Where billing-svc is.
+    #[arg(long, env = "RETENTION_BILLING_ADDR", default_value = "http://127.0.0.1:7402")]
+    pub billing_addr: String,
+    /// Where content-svc is.
+    #[arg(long, env = "RETENTION_CONTENT_ADDR", default_value = "http://127.0.0.1:7403")]
+    pub content_addr: String,
+    /// Where analytics-svc is.
+    #[arg(long, env = "RETENTION_ANALYTICS_ADDR", default_value = "http://127.0.0.1:7404")]
+    pub analytics_addr: String,
+    /// Where notify-svc is.
+    #[arg(long, env = "RETENTION_NOTIFY_ADDR", default_value = "http://127.0.0.1:7405")]
+    pub notify_addr: String,
+    /// Origins of browsers that may call, comma-separated, such as `https://app.example.com`.
+    #[arg(long, env = "RETENTION_ALLOWED_ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
+    /// Multiplies every rate limit; load tests turn it up.
+    #[arg(long, env = "RETENTION_RATE_SCALE", default_value_t = 1)]
+    pub rate_scale: u32,
+    /// How many seconds a request may take.
+    #[arg(long, env = "RETENTION_REQUEST_SECONDS", default_value_t = 30)]
+    pub request_seconds: u64,
+}

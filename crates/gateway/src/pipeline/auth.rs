@@ -1,0 +1,339 @@
+//! Who is there. Three kinds of credential, each with a verifier of its own kind: the access token of a person, an API
+//! key, the token of a flow session. What was verified is kept by hash for seconds, and served from there when the
+//! service that knows is down.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use http::{HeaderMap, header};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use kit::caller::{Caller, Mode, Role};
+use moka::future::Cache;
+use proto::content::flow_session_service_client::FlowSessionServiceClient;
+use proto::edge::Auth;
+use proto::identity::directory_service_client::DirectoryServiceClient;
+use proto::identity::jwks_service_client::JwksServiceClient;
+use proto::{content, identity};
+use serde::Deserialize;
+use tokio::sync::RwLock;
+use tonic::{Code, Status};
+
+use crate::Edge;
+use crate::edge::descriptors::Operation;
+use crate::edge::problem::Problem;
+
+/// How long an answer of identity is good: a revoked key or session lives on no longer than this.
+const FRESH: Duration = Duration::from_secs(3);
+/// How long an answer serves while identity is down.
+const STALE: Duration = Duration::from_secs(600);
+/// How often an unknown key id may make us ask for the key set.
+const REFETCH: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(2);
+/// The longest credential we look at.
+const LONGEST: usize = 4096;
+
+/// A signed-in person.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub user: String,
+    pub session: String,
+    pub role: Role,
+    pub company: Option<String>,
+    pub company_status: String,
+    pub grants: Vec<String>,
+}
+
+/// An API key.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub id: String,
+    pub company: String,
+    pub company_status: String,
+    pub mode: Mode,
+    pub scopes: Vec<String>,
+}
+
+/// A customer's own flow session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub id: String,
+    pub company: String,
+    pub mode: Mode,
+    expires: i64,
+}
+
+#[derive(Clone, Debug)]
+pub enum Who {
+    Nobody,
+    Person(Person),
+    Key(Key),
+    Widget(Session),
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    sid: String,
+    exp: i64,
+    nbf: i64,
+    iat: i64,
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Jwk>,
+}
+
+#[derive(Deserialize)]
+struct Jwk {
+    kid: String,
+    kty: String,
+    #[serde(default)]
+    crv: String,
+    #[serde(default)]
+    x: String,
+}
+
+type Hash = [u8; 32];
+/// An answer and when (clock seconds) it was given.
+type Kept<T> = Cache<Hash, (T, i64)>;
+
+pub struct Authenticator {
+    keys: RwLock<(HashMap<String, DecodingKey>, Option<tokio::time::Instant>)>,
+    jwks: RwLock<bytes::Bytes>,
+    tokens: Cache<Hash, Arc<(String, String, i64)>>,
+    sessions: Kept<Option<Person>>,
+    api_keys: Kept<Option<Key>>,
+    widgets: Kept<Option<Session>>,
+}
+
+impl Default for Authenticator {
+    fn default() -> Self {
+        let kept = || Cache::builder().max_capacity(100_000).time_to_live(STALE).build();
+        Self {
+            keys: RwLock::default(),
+            jwks: RwLock::default(),
+            tokens: Cache::builder().max_capacity(100_000).time_to_live(STALE).build(),
+            sessions: kept(),
+            api_keys: Cache::builder().max_capacity(100_000).time_to_live(STALE).build(),
+            widgets: Cache::builder().max_capacity(200_000).time_to_live(STALE).build(),
+        }
+    }
+}
+
+impl Authenticator {
+    /// Who sent this request. A credential that is there and not good is refused, even where none is needed.
+    pub async fn who(&self, edge: &Edge, op: &Operation, headers: &HeaderMap) -> Result<Who, Problem> {
+        let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(Who::Nobody) };
+        // A provider's own scheme is for the service that knows the provider.
+        if op.auth() == Auth::Signed {
+            return Ok(Who::Nobody);
+        }
+        let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).map(str::trim);
+        let token =
+            token.filter(|t| !t.is_empty() && t.len() <= LONGEST).ok_or_else(Problem::unauthenticated)?;
+        self.credential(edge, token).await
+    }
+
+    /// Who a credential is.
+    pub async fn credential(&self, edge: &Edge, token: &str) -> Result<Who, Problem> {
+        if token.starts_with("rsk_") {
+            return self.api_key(edge, token).await.map(Who::Key);
+        }
+        match jsonwebtoken::decode_header(token).ok().and_then(|h| h.typ) {
+            Some(typ) if typ == "at+jwt" => self.person(edge, token).await.map(Who::Person),
+            // Inner tokens are for inside.
+            Some(typ) if typ == "inner+jwt" => Err(Problem::unauthenticated()),
+            _ => self.widget(edge, token).await.map(Who::Widget),
+        }
+    }
+
+    async fn api_key(&self, edge: &Edge, secret: &str) -> Result<Key, Problem> {
+        let hash = hash(secret);
+        let found = resolve(edge, &self.api_keys, hash, || async {
+            let message = identity::ResolveApiKeyRequest { hash: hash.to_vec().into() };
+            let mut client = DirectoryServiceClient::new(edge.upstreams.get("identity")?.channel());
+            let key = client.resolve_api_key(ask(edge, "identity", message)?).await?.into_inner();
+            let mode = Mode::parse(&key.mode).ok_or_else(|| Status::internal("a key without a mode"))?;
+            Ok(Key {
+                id: key.key_id,
+                company: key.company_id,
+                company_status: key.company_status,
+                mode,
+                scopes: key.scopes,
+            })
+        });
+        found.await?.ok_or_else(Problem::unauthenticated)
+    }
+
+    async fn person(&self, edge: &Edge, token: &str) -> Result<Person, Problem> {
+        let hash = hash(token);
+        let now = edge.clock.now().as_second();
+        let verified = match self.tokens.get(&hash).await {
+            Some(kept) => kept,
+            None => {
+                let claims = self.verify(edge, token).await?;
+                let fits = claims.nbf <= now + 60 && claims.iat <= now + 60;
+                if !fits {
+                    return Err(Problem::unauthenticated());
+                }
+                let kept = Arc::new((claims.sid, claims.sub, claims.exp));
+                self.tokens.insert(hash, kept.clone()).await;
+                kept
+            }
+        };
+        let (session, user, exp) = &*verified;
+        if *exp <= now {
+            return Err(Problem::new(401, "token_expired", "the access token is too old; refresh it"));
+        }
+        let (session, user) = (session.clone(), user.clone());
+        let found = resolve(edge, &self.sessions, self::hash(&session), || async {
+            let message = identity::ResolveSessionRequest { session_id: session.clone() };
+            let mut client = DirectoryServiceClient::new(edge.upstreams.get("identity")?.channel());
+            let said = client.resolve_session(ask(edge, "identity", message)?).await?.into_inner();
+            let role = match said.role.as_str() {
+                "kale_admin" => Role::KaleAdmin,
+                "ret_admin" => Role::RetAdmin,
+                "ret_exp" => Role::RetExp,
+                _ => return Err(Status::not_found("no role")),
+            };
+            let company = Some(said.company_id).filter(|c| !c.is_empty());
+            Ok(Person {
+                user: said.user_id,
+                session: said.session_id,
+                role,
+                company,
+                company_status: said.company_status,
+                grants: said.grants,
+            })
+        });
+        found.await?.filter(|p| p.user == user).ok_or_else(Problem::unauthenticated)
+    }
+
+    /// Checks signature, kind, issuer and audience of an access token; times are the caller's to check.
+    async fn verify(&self, edge: &Edge, token: &str) -> Result<Claims, Problem> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Problem::unauthenticated())?;
+        let kid = header.kid.filter(|k| k.len() <= 100).ok_or_else(Problem::unauthenticated)?;
+        let key = self.key(edge, &kid).await?.ok_or_else(Problem::unauthenticated)?;
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        rules.set_issuer(&["retention-identity"]);
+        rules.set_audience(&["gateway"]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Our own clock decides; tests move it.
+        rules.validate_exp = false;
+        let data =
+            jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| Problem::unauthenticated())?;
+        Ok(data.claims)
+    }
+
+    async fn key(&self, edge: &Edge, kid: &str) -> Result<Option<DecodingKey>, Problem> {
+        {
+            let (keys, asked) = &*self.keys.read().await;
+            let rested = asked.is_none_or(|at| at.elapsed() >= REFETCH);
+            if let Some(key) = keys.get(kid) {
+                return Ok(Some(key.clone()));
+            }
+            if !keys.is_empty() && !rested {
+                return Ok(None);
+            }
+        }
+        self.fetch(edge).await?;
+        Ok(self.keys.read().await.0.get(kid).cloned())
+    }
+
+    async fn fetch(&self, edge: &Edge) -> Result<(), Problem> {
+        let mut client = JwksServiceClient::new(edge.upstreams.get("identity")?.channel());
+        let body = client.get_jwks(ask(edge, "identity", identity::GetJwksRequest {})?).await?.into_inner();
+        let set: KeySet =
+            serde_json::from_slice(&body.data).map_err(|e| Problem::from(kit::Fault::internal(e)))?;
+        let ours = set.keys.into_iter().filter(|k| k.kty == "OKP" && k.crv == "Ed25519");
+        let keys = ours.filter_map(|k| Some((k.kid, DecodingKey::from_ed_components(&k.x).ok()?)));
+        let keys: HashMap<_, _> = keys.collect();
+        *self.keys.write().await = (keys, Some(tokio::time::Instant::now()));
+        *self.jwks.write().await = body.data;
+        Ok(())
+    }
+
+    /// The key set as identity published it, for whoever checks our tokens.
+    pub async fn jwks(&self, edge: &Edge) -> Result<bytes::Bytes, Problem> {
+        let old = self.keys.read().await.1.is_none_or(|at| at.elapsed() >= REFETCH);
+        if old
+            && let Err(problem) = self.fetch(edge).await
+            && self.jwks.read().await.is_empty()
+        {
+            return Err(problem);
+        }
+        Ok(self.jwks.read().await.clone())
+    }
+
+    async fn widget(&self, edge: &Edge, token: &str) -> Result<Session, Problem> {
+        let found = resolve(edge, &self.widgets, hash(token), || async {
+            let message = content::ResolveFlowTokenRequest { token: token.to_owned() };
+            let mut client = FlowSessionServiceClient::new(edge.upstreams.get("content")?.channel());
+            let said = client.resolve_flow_token(ask(edge, "content", message)?).await?.into_inner();
+            let mode = Mode::parse(&said.mode).ok_or_else(|| Status::internal("a session without a mode"))?;
+            let expires = said.expires_at.map_or(i64::MAX, |t| t.seconds);
+            Ok(Session { id: said.session_id, company: said.company_id, mode, expires })
+        });
+        let session = found.await?.ok_or_else(Problem::unauthenticated)?;
+        if session.expires <= edge.clock.now().as_second() {
+            Err(Problem::unauthenticated())
+        } else {
+            Ok(session)
+        }
+    }
+}
+
+/// Answers from what is kept while it is fresh, else asks; what was kept serves on while the other side is down. "Not
+/// there" is an answer too, and is kept like one.
+async fn resolve<T, F, Fut>(
+    edge: &Edge,
+    kept: &Kept<Option<T>>,
+    hash: Hash,
+    ask: F,
+) -> Result<Option<T>, Problem>
+where
+    T: Clone + Send + Sync + 'static,
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<T, Status>>,
+{
+    let now = edge.clock.now().as_second();
+    let old = kept.get(&hash).await;
+    if let Some((answer, at)) = &old
+        && now - at < i64::try_from(FRESH.as_secs()).unwrap_or(3)
+    {
+        return Ok(answer.clone());
+    }
+    let answer = match ask().await {
+        Ok(found) => Some(found),
+        Err(status)
+            if matches!(
+                status.code(),
+                Code::NotFound | Code::Unauthenticated | Code::InvalidArgument | Code::PermissionDenied
+            ) =>
+        {
+            None
+        }
+        Err(status) => {
+            return match old {
+                Some((answer, _)) => Ok(answer),
+                None => Err(status.into()),
+            };
+        }
+    };
+    kept.insert(hash, (answer.clone(), now)).await;
+    Ok(answer)
+}
+
+/// A request of the gateway itself.
+fn ask<T>(edge: &Edge, service: &str, message: T) -> Result<tonic::Request<T>, Status> {
+    edge.upstreams.get(service)?.request(&Caller::internal("gateway", None), DEADLINE, message)
+}
+
+fn hash(text: &str) -> Hash {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    out
+}

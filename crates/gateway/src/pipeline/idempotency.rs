@@ -1,0 +1,223 @@
+//! A creating request, once: its answer is kept for 24 hours under the caller's key, so that a repetition gets the
+//! answer and does nothing. The gateway's only data.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use axum::body::Body;
+use axum::response::Response;
+use bson::doc;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt;
+use jiff::{SignedDuration, Timestamp};
+use kit::caller::Scope;
+use kit::{Caller, SharedClock};
+use mongodb::Database;
+use serde::{Deserialize, Serialize};
+use store::{Index, Record, Repo, Stored};
+
+use crate::edge::descriptors::Operation;
+use crate::edge::problem::Problem;
+
+const HEADER: &str = "idempotency-key";
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// How long an answer is kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
+/// A request still under way after this long has died with its process.
+const LOST: SignedDuration = SignedDuration::from_secs(90);
+/// How long a repetition waits for the first to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// An answer larger than this is not kept: creating answers are small.
+const LARGEST: usize = 1024 * 1024;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept {
+    /// Caller, rpc and key: what must be the same.
+    key: String,
+    /// Path, query and body: what must be the same, too, or the key was used for something else.
+    request: String,
+    #[serde(with = "store::time")]
+    begun_at: Timestamp,
+    #[serde(with = "store::time")]
+    expires_at: Timestamp,
+    #[serde(default)]
+    answer: Option<Answer>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Answer {
+    status: u16,
+    content_type: String,
+    body: bson::Binary,
+}
+
+impl Record for Kept {
+    const COLLECTION: &'static str = "idempotency";
+    const NOUN: &'static str = "idempotency key";
+
+    fn indexes() -> Vec<Index> {
+        vec![Index::on(&["body.key"]).unique(), Index::global(&["body.expires_at"]).ttl(Duration::ZERO)]
+    }
+}
+
+/// The answers kept.
+pub struct Idempotency {
+    repo: Repo<Kept>,
+    clock: SharedClock,
+}
+
+/// The key of a request, where the operation takes one.
+pub fn key(op: &Operation, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(HEADER).filter(|_| op.rule.idempotency_key) else { return Ok(None) };
+    let text = value.to_str().ok().filter(|t| (1..=200).contains(&t.len()));
+    text.map(|t| Some(t.to_owned())).ok_or_else(|| {
+        Problem::bad_request("invalid_idempotency_key", "Idempotency-Key has 1 to 200 visible characters")
+    })
+}
+
+impl Idempotency {
+    pub async fn open(db: &Database, clock: SharedClock) -> store::Result<Self> {
+        Ok(Self { repo: Repo::open(db, clock.clone()).await?, clock })
+    }
+
+    /// Makes the call, or gives the answer it had.
+    pub async fn once<F>(
+        &self,
+        op: &Operation,
+        caller: &Caller,
+        key: &str,
+        body: &Bytes,
+        parts: &Parts,
+        call: F,
+    ) -> Result<Response, Problem>
+    where
+        F: Future<Output = Result<Response, Problem>>,
+    {
+        let scope = caller.scope.clone().unwrap_or_else(Scope::platform);
+        let whose = format!("{}:{}:{}:{key}", caller.actor.kind, caller.actor.id, op.grpc);
+        let request = fingerprint(parts, body);
+        let begun = self.clock.now();
+        let fresh = Kept {
+            key: hash(whose.as_bytes()),
+            request: request.clone(),
+            begun_at: begun,
+            expires_at: begun + KEPT,
+            answer: None,
+        };
+        let mine = match self.repo.insert(&scope, kit::id::new("idm"), fresh.clone(), Vec::new()).await {
+            Ok(mine) => mine,
+            Err(store::Error::Duplicate(_)) => match self.earlier(&scope, &fresh).await? {
+                Earlier::Answer(answer) => return Ok(replay(answer)),
+                Earlier::Taken(mine) => mine,
+            },
+            Err(e) => return Err(kit::error::status(&e).into()),
+        };
+        self.keep(&scope, mine, call.await).await
+    }
+
+    /// The first request's answer, once it has one; or its place, when it died without.
+    async fn earlier(&self, scope: &Scope, fresh: &Kept) -> Result<Earlier, Problem> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let found = self
+                .repo
+                .find(scope, doc! { "body.key": &fresh.key })
+                .await
+                .map_err(|e| Problem::from(kit::error::status(&e)))?;
+            let Some(found) = found else {
+                // Failed and gone between the two looks: this one may try.
+                let again = self.repo.insert(scope, kit::id::new("idm"), fresh.clone(), Vec::new()).await;
+                return again.map(Earlier::Taken).map_err(|_| in_progress());
+            };
+            if found.body.request != fresh.request {
+                return Err(Problem::new(
+                    409,
+                    "idempotency_key_reused",
+                    "this Idempotency-Key was used for another request",
+                ));
+            }
+            if let Some(answer) = found.body.answer {
+                return Ok(Earlier::Answer(answer));
+            }
+            if found.body.begun_at + LOST < self.clock.now() {
+                let taken = self.repo.replace(&found.clone(), fresh.clone(), Vec::new()).await;
+                return taken.map(Earlier::Taken).map_err(|_| in_progress());
+            }
+            if tokio::time::Instant::now() > end {
+                return Err(in_progress());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Keeps what was answered. What failed on our side is forgotten, so that the next try is a real one.
+    async fn keep(
+        &self,
+        scope: &Scope,
+        mine: Stored<Kept>,
+        outcome: Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        let response = match outcome {
+            Ok(response) => response,
+            Err(problem) => {
+                self.repo.remove(scope, &mine.id).await.ok();
+                return Err(problem);
+            }
+        };
+        let (head, body) = response.into_parts();
+        let bytes = body
+            .collect()
+            .await
+            .map_err(|_| Problem::new(500, "internal", "something failed on our side"))?
+            .to_bytes();
+        if bytes.len() <= LARGEST {
+            let content_type = head
+                .headers
+                .get(header::CONTENT_TYPE)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+                .to_owned();
+            let body = bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: bytes.to_vec() };
+            let answer = Answer { status: head.status.as_u16(), content_type, body };
+            let kept = Kept { answer: Some(answer), ..mine.body.clone() };
+            if let Err(e) = self.repo.replace(&mine, kept, Vec::new()).await {
+                tracing::warn!(error = %e, "an idempotent answer was not kept: {e}");
+            }
+        }
+        Ok(Response::from_parts(head, Body::from(bytes)))
+    }
+}
+
+enum Earlier {
+    Answer(Answer),
+    Taken(Stored<Kept>),
+}
+
+fn in_progress() -> Problem {
+    Problem {
+        retry_after: Some(Duration::from_secs(1)),
+        ..Problem::new(409, "request_in_progress", "the first request with this key is still under way")
+    }
+}
+
+fn replay(answer: Answer) -> Response {
+    let mut response = Response::new(Body::from(answer.body.bytes));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    if let Ok(kind) = HeaderValue::from_str(&answer.content_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+fn fingerprint(parts: &Parts, body: &Bytes) -> String {
+    let path = parts.uri.path_and_query().map_or("", |p| p.as_str());
+    hash(&[path.as_bytes(), b"\n", body].concat())
+}
+
+fn hash(bytes: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, bytes))
+}

@@ -1,0 +1,207 @@
+//! What every request passes, in this order: request id, size and time limits, content type, authentication, company
+//! and mode, access rule, rate limit, idempotency key, call, error shape, access log.
+
+pub mod access;
+pub mod auth;
+pub mod idempotency;
+pub mod rate;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body as AxumBody;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http_body_util::{BodyExt, Limited};
+use kit::telemetry::{self, Headers};
+use prost::Message as _;
+use proto::google::api::HttpBody;
+use tonic::metadata::MetadataMap;
+use tracing::Instrument;
+
+use crate::Edge;
+use crate::edge::bind;
+use crate::edge::descriptors::{Body, Operation};
+use crate::edge::problem::Problem;
+
+/// The header that names a request, in and out.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Runs one request of a known path: finds the operation by method, and answers whatever comes of it.
+pub async fn dispatch(edge: Arc<Edge>, ops: Arc<[Arc<Operation>]>, request: Request) -> Response {
+    let route = ops.first().map(|op| op.template.description()).unwrap_or_default();
+    around(route, request, |request, id| async move {
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        match ops.iter().find(|op| op.method == *method) {
+            Some(op) => run(&edge, op, request, &id).await,
+            None => Err(not_allowed(&ops)),
+        }
+    })
+    .await
+}
+
+fn not_allowed(ops: &[Arc<Operation>]) -> Problem {
+    let allowed: Vec<_> = ops.iter().map(|op| op.method.as_str()).collect();
+    Problem {
+        allow: Some(allowed.join(", ")),
+        ..Problem::new(405, "method_not_allowed", "this path has no such method")
+    }
+}
+
+/// Request id, span, error shape, metrics and access log: around every answer of the gateway, special ones too.
+pub async fn around<F, Fut>(route: String, request: Request, answer: F) -> Response
+where
+    F: FnOnce(Request, String) -> Fut,
+    Fut: Future<Output = Result<Response, Problem>>,
+{
+    let begun = Instant::now();
+    let (id, method) = (request_id(request.headers()), request.method().clone());
+    let span = tracing::info_span!("http", otel.name = %format!("{method} {route}"), otel.kind = "server", request.id = %id,
+        http.method = %method, http.route = %route, http.status = tracing::field::Empty);
+    telemetry::adopt(&span, &Headers(request.headers()));
+    let outcome = answer(request, id.clone()).instrument(span.clone()).await;
+    let mut response = outcome.unwrap_or_else(|problem| problem.respond(&id));
+    let status = response.status().as_u16();
+    span.record("http.status", status);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    if let Some(trace) = span.in_scope(telemetry::traceparent).and_then(|t| HeaderValue::from_str(&t).ok()) {
+        headers.insert("traceparent", trace);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    metrics::histogram!("http_server_request_duration_seconds", "route" => route.clone(), "method" => method.to_string(), "status" => status.to_string())
+        .record(seconds);
+    let duration_ms = seconds * 1000.0;
+    span.in_scope(|| tracing::info!(duration_ms, "{method} {route} {status}"));
+    response
+}
+
+/// The caller's own id when it has the shape of one, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok());
+    let fits = |id: &&str| {
+        (8..=100).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    given.filter(fits).map_or_else(|| kit::id::new("req"), str::to_owned)
+}
+
+async fn run(edge: &Edge, op: &Operation, request: Request, id: &str) -> Result<Response, Problem> {
+    let limit = Duration::from_secs(edge.config.request_seconds);
+    let work = async {
+        let (parts, body) = request.into_parts();
+        let body = read(body, op.max_body()).await?;
+        content_type(op, &parts.headers, &body)?;
+        let who = edge.auth.who(edge, op, &parts.headers).await?;
+        let caller = access::caller(op, &who, &parts, id)?;
+        edge.rates.check(op.rate(), &access::rate_key(&caller, &parts))?;
+        let message = bind::request(op, parts.uri.path(), parts.uri.query(), &body)?;
+        validate(op, &message)?;
+        access::check_subject(op, &who, &message)?;
+        let encoded = Bytes::from(message.encode_to_vec());
+        let key = idempotency::key(op, &parts.headers)?;
+        let call = call(edge, op, &caller, limit, encoded);
+        match key {
+            Some(key) => edge.idempotency.once(op, &caller, &key, &body, &parts, call).await,
+            None => call.await,
+        }
+    };
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(Problem::new(504, "deadline_exceeded", "this took too long")))
+}
+
+/// Reads the whole body, up to a size.
+pub async fn read(body: AxumBody, most: usize) -> Result<Bytes, Problem> {
+    let too_large = |e: Box<dyn std::error::Error + Send + Sync>| {
+        if e.is::<http_body_util::LengthLimitError>() {
+            Problem::new(413, "too_large", format!("the body is larger than {} KiB", most / 1024))
+        } else {
+            Problem::bad_request("incomplete_body", "the body did not arrive whole")
+        }
+    };
+    Ok(Limited::new(body, most).collect().await.map_err(too_large)?.to_bytes())
+}
+
+fn content_type(op: &Operation, headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
+    if matches!(op.body, Body::None) || body.is_empty() {
+        return Ok(());
+    }
+    let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = given.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(415, "unsupported_media_type", "send the body as application/json"))
+}
+
+fn validate(op: &Operation, message: &prost_reflect::DynamicMessage) -> Result<(), Problem> {
+    let wrong = proto::check::violations(message).map_err(|cause| {
+        tracing::error!(rpc = op.rpc.full_name(), error = %cause, "the rules of {} cannot be applied: {cause}", op.rpc.full_name());
+        Problem::new(500, "internal", "something failed on our side")
+    })?;
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::fields(
+        wrong.into_iter().map(|(field, code, text)| kit::FieldError::new(field, code, text)).collect(),
+    ))
+}
+
+async fn call(
+    edge: &Edge,
+    op: &Operation,
+    caller: &kit::Caller,
+    limit: Duration,
+    message: Bytes,
+) -> Result<Response, Problem> {
+    let (bytes, meta) = edge.upstreams.call(&op.service, &op.grpc, caller, limit, message).await?;
+    if op.replies_raw() {
+        let body = HttpBody::decode(bytes).map_err(|_| damaged(op))?;
+        return Ok(raw(body, &meta));
+    }
+    let json = edge.plans.json(op.output.full_name(), &bytes).map_err(|_| damaged(op))?;
+    let mut response =
+        ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], json)
+            .into_response();
+    carry(&meta, response.headers_mut());
+    Ok(response)
+}
+
+fn damaged(op: &Operation) -> Problem {
+    tracing::error!(rpc = op.rpc.full_name(), "the reply of {} cannot be read", op.rpc.full_name());
+    Problem::new(500, "internal", "something failed on our side")
+}
+
+/// Bytes with a content type of their own; status and some headers come as metadata.
+fn raw(body: HttpBody, meta: &MetadataMap) -> Response {
+    let mut response = Response::new(AxumBody::from(body.data));
+    if let Ok(kind) = HeaderValue::from_str(&body.content_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    if let Some(code) = meta.get("x-http-code").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok()) {
+        *response.status_mut() = code;
+    }
+    carry(meta, response.headers_mut());
+    response
+}
+
+/// The headers a service may set.
+fn carry(meta: &MetadataMap, headers: &mut HeaderMap) {
+    for name in ["location", "content-disposition", "cache-control", "etag", "sunset", "deprecation"] {
+        if let Some(value) = meta.get(name).and_then(|v| HeaderValue::from_bytes(v.as_bytes()).ok()) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+/// Where a request came from.
+pub fn address(parts: &Parts) -> Option<IpAddr> {
+    parts.extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>().map(|c| c.0.ip())
+}

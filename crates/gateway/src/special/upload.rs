@@ -1,0 +1,160 @@
+//! Usage files, up to 200 MB. Here because a file is streamed to the service piece by piece, with its back-pressure,
+//! and because a body that breaks off must break the call off, too: half a file is no file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::body::Body;
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use http::header;
+use prost::Message as _;
+use proto::analytics::product_usage_service_client::ProductUsageServiceClient;
+use proto::analytics::upload_part::Part;
+use proto::analytics::{UploadHead, UploadPart};
+use proto::edge::RateClass;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::Edge;
+use crate::edge::descriptors::Operation;
+use crate::edge::problem::Problem;
+use crate::pipeline::{access, around, dispatch};
+
+/// The largest file.
+const LARGEST: u64 = 200 * 1024 * 1024;
+/// How long a file may take to arrive and be stored.
+const DEADLINE: Duration = Duration::from_secs(600);
+pub const ROUTE: &str = "/v1/usage/uploads";
+/// The type of the answer.
+pub const REPLY: &str = "retention.analytics.v1.UsageUpload";
+/// Who may confirm an upload may send one: same roles, scopes and permission.
+const RULE: &str = "retention.analytics.v1.ProductUsageService.ConfirmUpload";
+
+/// The POST beside the operations that the descriptors have at the same path.
+pub fn beside(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> anyhow::Result<MethodRouter> {
+    let rule = edge.operation(RULE).context("the rpc whose access rule uploads go by is not there")?.clone();
+    let edge_here = edge.clone();
+    let post = axum::routing::post(move |request: Request| {
+        let (edge, rule) = (edge_here.clone(), rule.clone());
+        around(ROUTE.to_owned(), request, move |request, id| async move {
+            upload(&edge, &rule, request, &id).await
+        })
+    });
+    let others = edge.clone();
+    Ok(post.fallback(move |request: Request| dispatch(others.clone(), ops.clone(), request)))
+}
+
+async fn upload(edge: &Edge, rule: &Operation, request: Request, id: &str) -> Result<Response, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !kind.starts_with("multipart/form-data") {
+        return Err(Problem::new(415, "unsupported_media_type", "send the file as multipart/form-data"));
+    }
+    let length =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|l| l > LARGEST + 64 * 1024) {
+        return Err(too_large());
+    }
+    let (parts, body) = request.into_parts();
+    let who = edge.auth.who(edge, rule, &parts.headers).await?;
+    let caller = access::caller(rule, &who, &parts, id)?;
+    edge.rates.check(RateClass::Heavy, &access::rate_key(&caller, &parts))?;
+    let form = Multipart::from_request(Request::from_parts(parts, Body::new(body)), &()).await;
+    let form = form.map_err(|_| Problem::bad_request("invalid_form", "the form has no boundary"))?;
+
+    let (pieces, incoming) = mpsc::channel::<UploadPart>(8);
+    let upstream = edge.upstreams.get("analytics")?;
+    let mut client = ProductUsageServiceClient::new(upstream.channel());
+    let request = upstream.request(&caller, DEADLINE, ReceiverStream::new(incoming))?;
+    // While the form is read the call runs; a broken form drops the call, which ends without the mark of a whole file.
+    let mut call = std::pin::pin!(client.upload_usage(request));
+    let mut reading = std::pin::pin!(forward(form, pieces));
+    let reply = tokio::select! {
+        read = &mut reading => {
+            read?;
+            call.await
+        }
+        // Refused before it was read to the end.
+        early = &mut call => early,
+    };
+    let reply = reply?.into_inner();
+    let json = edge.plans.json(REPLY, &reply.encode_to_vec());
+    let json = json.map_err(|_| Problem::new(500, "internal", "something failed on our side"))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+}
+
+fn too_large() -> Problem {
+    Problem::new(413, "too_large", "a usage file has at most 200 MB")
+}
+
+/// Reads the form: text parts make the head, then the file follows in pieces, and the mark of its end.
+async fn forward(mut form: Multipart, pieces: mpsc::Sender<UploadPart>) -> Result<(), Problem> {
+    let broken = |_| Problem::bad_request("incomplete_body", "the file did not arrive whole");
+    let mut head = UploadHead::default();
+    while let Some(mut field) = form.next_field().await.map_err(broken)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        if name != "file" {
+            let text = field.text().await.map_err(broken)?;
+            set(&mut head, &name, text)?;
+            continue;
+        }
+        head.file_name = field.file_name().map(sanitised).unwrap_or_default();
+        head.content_type = field.content_type().unwrap_or_default().to_owned();
+        send(&pieces, Part::Head(head)).await?;
+        let mut sent = 0_u64;
+        while let Some(chunk) = field.chunk().await.map_err(broken)? {
+            sent += chunk.len() as u64;
+            if sent > LARGEST {
+                return Err(too_large());
+            }
+            send(&pieces, Part::Chunk(chunk)).await?;
+        }
+        return send(&pieces, Part::End(true)).await;
+    }
+    Err(Problem::fields(vec![kit::FieldError::new("file", "required", "the form has no part `file`")]))
+}
+
+async fn send(pieces: &mpsc::Sender<UploadPart>, part: Part) -> Result<(), Problem> {
+    // Nobody listens any more: the service has refused, and its answer says why.
+    if pieces.send(UploadPart { part: Some(part) }).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
+
+fn set(head: &mut UploadHead, name: &str, text: String) -> Result<(), Problem> {
+    let wrong = |code: &str, why: &str| Problem::fields(vec![kit::FieldError::new(name, code, why)]);
+    match name {
+        "dataset" => head.dataset = text,
+        "auto_confirm" => {
+            head.auto_confirm = text.parse().map_err(|_| wrong("wrong_type", "must be true or false"))?
+        }
+        "mapping" => {
+            head.mapping = serde_json::from_str(&text)
+                .map_err(|_| wrong("wrong_type", "must be a JSON object of header to column"))?;
+        }
+        _ => return Err(wrong("unknown_field", "is not a part of this form")),
+    }
+    Ok(())
+}
+
+/// A file's name without folders and without what a shell or page would take amiss.
+fn sanitised(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let clean: String =
+        last.chars().filter(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ')).collect();
+    clean.chars().take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_s_name_keeps_no_path() {
+        assert_eq!(sanitised("../../etc/pass\"wd.csv"), "passwd.csv");
+        assert_eq!(sanitised("C:\\data\\usage 1.csv"), "usage 1.csv");
+    }
+}
