@@ -131,19 +131,20 @@ impl Idempotency {
                 let again = self.repo.insert(scope, kit::id::new("idm"), fresh.clone(), Vec::new()).await;
                 return again.map(Earlier::Taken).map_err(|_| in_progress());
             };
+            // Over, or dead with its process: the key is this one's. MongoDB clears what is over within a minute or so.
+            let now = self.clock.now();
+            if found.body.expires_at <= now
+                || (found.body.answer.is_none() && found.body.begun_at + LOST < now)
+            {
+                let taken = self.repo.replace(&found, fresh.clone(), Vec::new()).await;
+                return taken.map(Earlier::Taken).map_err(|_| in_progress());
+            }
             if found.body.request != fresh.request {
-                return Err(Problem::new(
-                    409,
-                    "idempotency_key_reused",
-                    "this Idempotency-Key was used for another request",
-                ));
+                let text = "this Idempotency-Key was used for another request";
+                return Err(Problem::new(409, "idempotency_key_reused", text));
             }
             if let Some(answer) = found.body.answer {
                 return Ok(Earlier::Answer(answer));
-            }
-            if found.body.begun_at + LOST < self.clock.now() {
-                let taken = self.repo.replace(&found.clone(), fresh.clone(), Vec::new()).await;
-                return taken.map(Earlier::Taken).map_err(|_| in_progress());
             }
             if tokio::time::Instant::now() > end {
                 return Err(in_progress());

@@ -1,0 +1,11 @@
+//! The door, tried from outside: every operation of the protos, in front of upstreams that count what reaches them.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot go on stops")]
+
+mod bad_input;
+mod credentials;
+mod documents;
+mod idempotency;
+mod json;
+mod upload;
+mod world;

@@ -1,0 +1,249 @@
+//! A gateway that listens, and behind it one server that stands in for all five services: it knows a company's people
+//! and keys, answers every other rpc with what the test said, and remembers what it was asked.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::{BufMut, Bytes, BytesMut};
+use clap::Parser;
+use http_body_util::{BodyExt, StreamBody};
+use kit::caller::{Caller, SigningKey, Verifier};
+use kit::clock::MovedClock;
+use kit::{Clock, ExposeSecret};
+use prost::Message;
+use proto::google::api::HttpBody;
+use proto::{content, identity};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub const SECRET: &str = "rsk_live_0123456789abcdef0123456789abcdef";
+pub const FLOW: &str = "flow-token-of-a-customer";
+
+/// What stands behind the gateway.
+#[derive(Clone)]
+pub struct Behind {
+    /// What an rpc's next calls are answered with: bytes, or a gRPC status.
+    pub answers: Arc<Mutex<HashMap<String, Result<Bytes, u16>>>>,
+    /// Rpcs called, by whom and with what; those that only find out who calls are not in it.
+    pub asked: Arc<Mutex<Vec<(String, Caller, Bytes)>>>,
+    /// How often identity and content were asked who somebody is.
+    pub resolved: Arc<AtomicU32>,
+    pub person: Arc<Mutex<identity::ResolvedSession>>,
+    signing: Arc<SigningKey>,
+    inner: Arc<SigningKey>,
+    clock: MovedClock,
+}
+
+pub struct World {
+    pub at: String,
+    pub http: reqwest::Client,
+    pub behind: Behind,
+    pub clock: MovedClock,
+    _stop: DropGuard,
+    // Dropped last: takes the database away.
+    _test: testkit::TestDb,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let test = testkit::mongo().await;
+        let (seed, clock, stop) = (SigningKey::new_seed(), testkit::clock(), CancellationToken::new());
+        let person = identity::ResolvedSession {
+            session_id: "ses_1".into(),
+            user_id: "usr_1".into(),
+            role: "ret_admin".into(),
+            company_id: "com_1".into(),
+            grants: vec!["product_upload_permitted".into(), "publish_live".into()],
+            company_status: "active".into(),
+        };
+        let behind = Behind {
+            answers: Arc::default(),
+            asked: Arc::default(),
+            resolved: Arc::default(),
+            person: Arc::new(Mutex::new(person)),
+            signing: Arc::new(SigningKey::from_seed(&SigningKey::new_seed()).unwrap()),
+            inner: Arc::new(SigningKey::from_seed(&seed).unwrap()),
+            clock: clock.clone(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = format!("http://{}", listener.local_addr().unwrap());
+        let app = axum::Router::new().fallback(answer).with_state(behind.clone());
+        let end = stop.clone();
+        tokio::spawn(async move {
+            axum::serve(listener, app).with_graceful_shutdown(end.cancelled_owned()).await
+        });
+
+        let mut arguments = vec!["gateway".to_owned(), "--rate-scale=1000".into()];
+        arguments.push(format!("--inner-key={}", seed.expose_secret()));
+        arguments.push(format!("--mongo-uri={}", test.data.mongo_uri));
+        arguments.push(format!("--mongo-prefix={}", test.data.mongo_prefix));
+        for service in ["identity", "billing", "content", "analytics", "notify"] {
+            arguments.push(format!("--{service}-addr={upstream}"));
+        }
+        let config = gateway::Config::parse_from(arguments);
+        let service = gateway::build(config, Arc::new(clock.clone())).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(kit::run::serve(service, listener, stop.clone(), Duration::from_secs(1)));
+        Self { at, http: reqwest::Client::new(), behind, clock, _stop: stop.drop_guard(), _test: test }
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method.parse().unwrap(), format!("{}{path}", self.at))
+    }
+
+    /// As the company's admin.
+    pub fn admin(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.request(method, path).bearer_auth(self.token(&json!({})))
+    }
+
+    /// The access token of the admin, with claims changed.
+    pub fn token(&self, changed: &Value) -> String {
+        self.signed("at+jwt", changed)
+    }
+
+    pub fn signed(&self, typ: &str, changed: &Value) -> String {
+        let now = self.clock.now().as_second();
+        let mut claims = json!({
+            "iss": "retention-identity", "aud": "gateway", "sub": "usr_1", "sid": "ses_1",
+            "iat": now, "nbf": now, "exp": now + 300,
+        });
+        for (name, value) in changed.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        self.behind.signing.sign(typ, &claims).unwrap()
+    }
+
+    /// What reached the services since the last look.
+    pub fn asked(&self) -> Vec<(String, Caller, Bytes)> {
+        std::mem::take(&mut self.behind.asked.lock().unwrap())
+    }
+}
+
+/// The status, `code` and body of a problem.
+pub async fn problem(response: reqwest::Response) -> (u16, String, Value) {
+    let status = response.status().as_u16();
+    let kind =
+        response.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+    let request_id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(kind, "application/problem+json", "{body}");
+    assert_eq!(body["request_id"], request_id);
+    assert_eq!(body["status"], status);
+    (status, body["code"].as_str().unwrap().to_owned(), body)
+}
+
+async fn answer(State(behind): State<Behind>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let rpc = parts.uri.path().trim_start_matches('/').replace('/', ".");
+    let service = rpc.split('.').nth(1).unwrap().to_owned();
+    // A call that is broken off gets no answer and leaves no trace, as in a service.
+    let Ok(frames) = body.collect().await else { return status(1) };
+    let message = unframed(&frames.to_bytes());
+    let bearer = parts.headers["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned();
+    let verifier =
+        Verifier::new(format!("{service}-svc"), &[behind.inner.public()], Arc::new(behind.clock.clone()));
+    let Ok(caller) = verifier.unwrap().verify(&bearer) else { return status(16) };
+    if let Some(known) = who(&behind, &rpc, &message) {
+        behind.resolved.fetch_add(1, Ordering::SeqCst);
+        return known.map_or_else(status, framed);
+    }
+    behind.asked.lock().unwrap().push((rpc.clone(), Caller::clone(&caller), message));
+    let said = behind.answers.lock().unwrap().get(&rpc).cloned();
+    said.unwrap_or(Ok(Bytes::new())).map_or_else(status, framed)
+}
+
+/// The rpcs the gateway finds out with who somebody is.
+fn who(behind: &Behind, rpc: &str, message: &Bytes) -> Option<Result<Bytes, u16>> {
+    let x = behind.signing.public();
+    let bytes = match rpc {
+        "retention.identity.v1.JwksService.GetJwks" => {
+            let key =
+                json!({ "kty": "OKP", "crv": "Ed25519", "kid": behind.signing.kid(), "x": x, "use": "sig" });
+            let data = json!({ "keys": [key] }).to_string().into();
+            HttpBody { content_type: "application/json".into(), data, extensions: Vec::new() }.encode_to_vec()
+        }
+        "retention.identity.v1.DirectoryService.ResolveSession" => {
+            let person = behind.person.lock().unwrap().clone();
+            let asked = identity::ResolveSessionRequest::decode(message.clone()).unwrap();
+            if asked.session_id != person.session_id {
+                return Some(Err(5));
+            }
+            person.encode_to_vec()
+        }
+        "retention.identity.v1.DirectoryService.ResolveApiKey" => {
+            let asked = identity::ResolveApiKeyRequest::decode(message.clone()).unwrap();
+            let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, SECRET.as_bytes());
+            if asked.hash != hash.as_ref() {
+                return Some(Err(5));
+            }
+            let scopes = [
+                "events:write",
+                "usage:write",
+                "customers:read",
+                "customers:write",
+                "flow:write",
+                "content:read",
+            ];
+            let more = ["analytics:read", "redemptions:write"];
+            identity::ResolvedKey {
+                key_id: "key_1".into(),
+                company_id: "com_1".into(),
+                mode: "live".into(),
+                scopes: scopes.iter().chain(&more).map(|s| (*s).to_owned()).collect(),
+                expires_at: None,
+                company_status: "active".into(),
+            }
+            .encode_to_vec()
+        }
+        "retention.content.v1.FlowSessionService.ResolveFlowToken" => {
+            let asked = content::ResolveFlowTokenRequest::decode(message.clone()).unwrap();
+            if asked.token != FLOW {
+                return Some(Err(5));
+            }
+            let session = content::ResolvedFlowToken {
+                session_id: "fls_1".into(),
+                company_id: "com_1".into(),
+                mode: "live".into(),
+                expires_at: None,
+            };
+            session.encode_to_vec()
+        }
+        _ => return None,
+    };
+    Some(Ok(bytes.into()))
+}
+
+/// All messages of a call, one after the other; of a unary call that is the message.
+fn unframed(mut frames: &[u8]) -> Bytes {
+    let mut all = BytesMut::new();
+    while let Some((head, rest)) = frames.split_first_chunk::<5>() {
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        all.put_slice(&rest[..length]);
+        frames = &rest[length..];
+    }
+    all.freeze()
+}
+
+fn framed(message: Bytes) -> Response {
+    let mut frame = BytesMut::with_capacity(5 + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).unwrap());
+    frame.put_slice(&message);
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+    let frames = [http_body::Frame::data(frame.freeze()), http_body::Frame::trailers(trailers)];
+    let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, std::convert::Infallible>)));
+    Response::builder().header("content-type", "application/grpc").body(Body::new(body)).unwrap()
+}
+
+fn status(code: u16) -> Response {
+    let builder = Response::builder().header("content-type", "application/grpc").header("grpc-status", code);
+    builder.header("grpc-message", "mongodb://secret@10.0.0.1 said no").body(Body::empty()).unwrap()
+}
