@@ -49,11 +49,17 @@ pub struct Data {
 
 /// Reads the settings of a process, and refuses a variable of ours that it does not know.
 pub fn load<C: Parser + CommandFactory>() -> anyhow::Result<C> {
-    let unknown = unknown_in(&C::command(), std::env::vars_os().filter_map(|(k, _)| k.into_string().ok()));
+    refuse_unknown(&C::command())?;
+    Ok(C::parse())
+}
+
+/// Refuses a variable of ours that is no setting of this command.
+pub fn refuse_unknown(command: &clap::Command) -> anyhow::Result<()> {
+    let unknown = unknown_in(command, std::env::vars_os().filter_map(|(k, _)| k.into_string().ok()));
     if let Some(name) = unknown {
         bail!("{name} is not a setting of this process; see --help for those that are");
     }
-    Ok(C::parse())
+    Ok(())
 }
 
 fn unknown_in(command: &clap::Command, names: impl Iterator<Item = String>) -> Option<String> {
