@@ -1,4 +1,4 @@
-//! One command per intention: `cargo xtask up | down | status | test | bench | load | ci | tidy | openapi`.
+//! One command per intention: `cargo xtask up | down | status | test | bench | load | link | ci | tidy | openapi`.
 
 mod bench;
 mod debs;
@@ -40,6 +40,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Makes a fresh link to the hosted cancel page, for one customer by the company's own id or the next to try.
+    Link {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Measures a release build against bare handlers of the same run.
     Bench(bench::Options),
     /// Every check of the repository, then the tests; what CI runs.
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Command::Status => down::status(),
         Command::Test(options) => test::test(&options),
         Command::Load { args } => up::load(&args),
+        Command::Link { args } => up::link(&args),
         Command::Bench(options) => bench::bench(&options),
         Command::Ci => shell::run("bash", [".ci/run"]),
         Command::Tidy => tidy::tidy(),

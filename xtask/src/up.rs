@@ -75,6 +75,15 @@ pub fn load(args: &[String]) -> Result<()> {
     load_into(&binaries.join("stack"), &files::dev(""), args)
 }
 
+/// `cargo xtask link …`: a fresh link to the hosted cancel page.
+pub fn link(args: &[String]) -> Result<()> {
+    let binaries = dev::build(false)?;
+    let endpoints = files::dev("endpoints.json");
+    shell::status(
+        Command::new(binaries.join("stack")).arg("link").arg("--endpoints").arg(endpoints).args(args),
+    )
+}
+
 /// Runs the loader against the stack of a folder.
 pub fn load_into(stack: &Path, folder: &Path, args: &[String]) -> Result<()> {
     let mut command = Command::new(stack);
@@ -173,18 +182,25 @@ fn what_to_try(endpoints: &Value) -> String {
     let gateway = at("/gateway");
     let mut text = format!("API description   {gateway}/docs\n");
     if endpoints.get("demo").is_some() {
+        let customer = at("/demo/customers/0");
+        let key = at("/demo/api_key_live");
         text += &format!(
             "cancel page       {}\n\
              people            {} (operator), {} (retention admin), {} (retention expert)\n\
              mailbox           {}\n\n\
-             Try: open the cancel page, say why, take the offer; then read the mail with the code in the mailbox and\n\
-             `curl -s {gateway}/v1/subscriptions?limit=1 -H \"Authorization: Bearer {}\"`.\n",
+             Try: open the cancel page, say that it costs too much, take the offer. Then look\n\
+             - at the discount, at the billing provider:\n  \
+             curl -s {gateway}/v1/billing/simulated/subscriptions/sub_{customer} -H 'Authorization: Bearer {key}'\n\
+             - at the mail with the code, in the mailbox: ls -t {}\n\
+             - at the figures: curl -s {gateway}/v1/analytics/overview -H 'Authorization: Bearer {key}'\n\
+             A link to the cancel page is good for one start within 15 minutes; `cargo xtask link` makes another one.\n\
+             To sign in: POST /v1/sessions with an address above, then again with the code from the mailbox.\n",
             at("/demo/hosted_url"),
             at("/demo/users/kale_admin"),
             at("/demo/users/ret_admin"),
             at("/demo/users/ret_exp"),
             at("/mail_dir"),
-            at("/demo/api_key_live"),
+            at("/mail_dir"),
         );
     }
     text

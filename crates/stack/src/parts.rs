@@ -31,6 +31,12 @@ pub struct Part {
 pub fn parts() -> Vec<Part> {
     vec![
         part(
+            "identity-svc",
+            ("RETENTION_IDENTITY_ADDR", "http://127.0.0.1:7401"),
+            identity_svc::Config::command(),
+            identity_svc::build,
+        ),
+        part(
             "billing-svc",
             ("RETENTION_BILLING_ADDR", "http://127.0.0.1:7402"),
             billing_svc::Config::command(),
@@ -47,6 +53,12 @@ pub fn parts() -> Vec<Part> {
             ("RETENTION_CONTENT_ADDR", "http://127.0.0.1:7403"),
             content_svc::Config::command(),
             content_svc::build,
+        ),
+        part(
+            "gateway",
+            ("RETENTION_GATEWAY_ADDR", "http://127.0.0.1:7400"),
+            gateway::Config::command(),
+            gateway::build,
         ),
     ]
 }

@@ -53,6 +53,10 @@ pub async fn start(options: Options) -> Result<Running> {
         settings.insert(part.address_variable.into(), format!("http://{address}"));
         bound.push((part, address, listener));
     }
+    // Links lead to the gateway, wherever it came to listen.
+    if let Some(gateway) = settings.get("RETENTION_GATEWAY_ADDR").cloned() {
+        settings.entry("RETENTION_PUBLIC_URL".into()).or_insert(gateway);
+    }
     let mut lives = Vec::new();
     let mut begun = Vec::new();
     for (part, address, listener) in bound {

@@ -20,7 +20,9 @@ impl Mailbox {
     pub async fn wait<T>(&self, to: &str, since: SystemTime, find: impl Fn(&str) -> Option<T>) -> Result<T> {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(30) {
-            if let Some(found) = self.newest_first(since)?.iter().find_map(|p| read(p, to).and_then(|text| find(&text))) {
+            if let Some(found) =
+                self.newest_first(since)?.iter().find_map(|p| read(p, to).and_then(|text| find(&text)))
+            {
                 return Ok(found);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -29,7 +31,8 @@ impl Mailbox {
     }
 
     fn newest_first(&self, since: SystemTime) -> Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(&self.folder).with_context(|| format!("failed to read {}", self.folder.display()));
+        let entries =
+            fs::read_dir(&self.folder).with_context(|| format!("failed to read {}", self.folder.display()));
         let mut mails: Vec<_> = entries
             .into_iter()
             .flatten()

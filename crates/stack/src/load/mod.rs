@@ -2,40 +2,62 @@
 //! shows is what any company can do with its own files.
 
 mod api;
+mod customers;
+mod link;
 mod mailbox;
 mod people;
+mod progress;
 mod rows;
 mod steps;
 mod telco;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use kit::SharedClock;
+use serde_json::{Map, Value, json};
 
 use api::{Api, text};
+pub use link::LinkOptions;
 use mailbox::Mailbox;
+use progress::done;
 use rows::Row;
 
-/// The most customers one call of the simulated provider's door takes.
-const BATCH: usize = 1_000;
+/// How many customers are named as ones to try the flow with.
+const TO_TRY: usize = 5;
 
 /// What to load, and into which running system.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = "\
+Another company's files:
+
+  cargo xtask up --empty --detach
+  cargo xtask load --slug acme --name 'Acme Fibre' --admin ada@acme.example --expert eve@acme.example \\
+      --customers customers.csv --usage usage.csv --steps content/
+
+customers.csv has a line per customer with one subscription, which it gets at the built-in simulated provider:
+
+  external_id,email,name,locale,country,currency,plan,price_minor,interval,started_at,ended_at
+  c-1001,ada@example.com,Ada,en-GB,GB,GBP,fibre,2900,month,2025-02-01T00:00:00Z,
+
+usage.csv has a column external_id; every other column becomes the fact usage_<column>, which persona rules read.
+--steps names a folder with the subfolders offers, personas and content (any of them may be missing) of files with calls
+of the public API, as demo/ has them; demo/README.md describes the form. All files are made again from the start when a
+load broke off: what is there already is kept.")]
 pub struct Options {
-    /// Where the running system is: the file `up` wrote. The loaded company is noted there.
+    /// Where the running system is: the file `up` wrote. What was loaded is noted there.
     #[arg(long, default_value = ".dev/endpoints.json")]
     endpoints: PathBuf,
     /// The demo company, from the files in `demo/`.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["customers", "usage", "steps"])]
     demo: bool,
     /// The company's name.
     #[arg(long, default_value = "Fernline Telecom")]
     name: String,
-    /// The company's short name in addresses.
+    /// The company's short name in addresses; what has been loaded under it is left as it is.
     #[arg(long, default_value = "fernline")]
     slug: String,
     /// The retention admin's e-mail address.
@@ -44,14 +66,22 @@ pub struct Options {
     /// The retention expert's e-mail address.
     #[arg(long, default_value = "expert@fernline.example")]
     expert: String,
-    /// Customers with one subscription each: CSV with the columns external_id, email, name, locale, country, currency,
-    /// plan, price_minor, interval (month or year), started_at, ended_at (times in RFC 3339).
+    /// The company's currency.
+    #[arg(long, default_value = "USD")]
+    currency: String,
+    /// The company's time zone.
+    #[arg(long, default_value = "America/New_York")]
+    time_zone: String,
+    /// Languages of the content, the default first.
+    #[arg(long, value_delimiter = ',', default_value = "en,de")]
+    locales: Vec<String>,
+    /// Customers with one subscription each (CSV).
     #[arg(long)]
     customers: Option<PathBuf>,
-    /// Product usage: CSV with a column external_id; every other column becomes a fact of the customer.
+    /// Product usage (CSV).
     #[arg(long)]
     usage: Option<PathBuf>,
-    /// Folder with the steps that make offers, personas and content: subfolders offers, personas, content.
+    /// Folder with the calls that make offers, personas and content.
     #[arg(long)]
     steps: Option<PathBuf>,
     /// Load only the first so many customers.
@@ -59,167 +89,157 @@ pub struct Options {
     most: Option<usize>,
 }
 
-/// Loads the company. A company of this short name that is there already is left as it is.
-pub async fn run(options: Options, now: Timestamp) -> Result<()> {
-    let file = std::fs::read_to_string(&options.endpoints)
-        .with_context(|| format!("{} is not there; start the system with `cargo xtask up`", options.endpoints.display()))?;
-    let mut endpoints: Value = serde_json::from_str(&file)?;
+/// Loads the company. A company that was loaded whole is left as it is, and gets a fresh link to its cancel page.
+pub async fn run(options: Options, clock: SharedClock) -> Result<()> {
+    let mut endpoints = read_endpoints(&options.endpoints)?;
     let api = Api::new(&text(&endpoints, "/gateway")?)?;
-    if is_loaded(&api, &endpoints, &options.slug).await {
-        progress("the company is there already");
-        return Ok(());
+    let place = if options.demo { None } else { Some(options.slug.as_str()) };
+    if let Some(mut loaded) = loaded(&api, &endpoints, place).await {
+        done(&format!("{} is there already", options.slug));
+        loaded["hosted_url"] = link::fresh(&api, &loaded, None).await?.into();
+        return note(&options.endpoints, &mut endpoints, place, loaded);
     }
-    let mailbox = Mailbox::new(Path::new(&text(&endpoints, "/mail_dir")?));
-    let operator_address = text(&endpoints, "/operator")?;
-    let (rows, usage) = files(&options, now).await?;
+    let loaded = load(&options, &api, &endpoints, &clock).await?;
+    note(&options.endpoints, &mut endpoints, place, loaded)
+}
+
+/// A fresh link to the hosted cancel page, on standard output.
+pub async fn run_link(options: LinkOptions) -> Result<()> {
+    let endpoints = read_endpoints(&options.endpoints)?;
+    let api = Api::new(&text(&endpoints, "/gateway")?)?;
+    let company = company_of(&endpoints, options.slug.as_deref());
+    let company = company.context("no company is loaded; see `cargo xtask load --help`")?;
+    println!("{}", link::fresh(&api, company, options.customer.as_deref()).await?);
+    Ok(())
+}
+
+async fn load(options: &Options, api: &Api, endpoints: &Value, clock: &SharedClock) -> Result<Value> {
+    let mailbox = Mailbox::new(Path::new(&text(endpoints, "/mail_dir")?));
+    let operator_address = text(endpoints, "/operator")?;
+    let (rows, usage) = files(options, clock.now()).await?;
 
     let begun = Instant::now();
-    let operator = people::sign_in(&api, &mailbox, &operator_address).await?;
-    let company = company(&options, &operator).await?;
+    let operator = people::sign_in(api, &mailbox, &operator_address).await?;
+    let company = people::company(&operator, company(options)).await?;
     let id = text(&company, "/id")?;
     let as_operator = operator
         .with_header("retention-company", id.clone())
         .with_header("retention-reason", "setting up the company".into());
-    people::invite(&api, &as_operator, &mailbox, json!({ "email": options.admin, "name": "Retention admin", "role": "ret_admin", "locale": "en" }))
-        .await?;
-    let admin = people::sign_in(&api, &mailbox, &options.admin).await?;
-    people::invite(&api, &admin, &mailbox, json!({ "email": options.expert, "name": "Retention expert", "role": "ret_exp", "locale": "en" }))
-        .await?;
+    people::join(api, &as_operator, &mailbox, (&options.admin, "Retention admin", "ret_admin")).await?;
+    let admin = people::sign_in(api, &mailbox, &options.admin).await?;
+    people::join(api, &admin, &mailbox, (&options.expert, "Retention expert", "ret_exp")).await?;
     let live = people::api_key(&admin, &id, "live", "loader").await?;
     let test = people::api_key(&admin, &id, "test", "loader").await?;
     let machine = api.with_token(&live);
-    progress(&format!("company {} with an admin, an expert and keys", options.slug));
+    done(&format!("company {} with an admin, an expert and two keys", options.slug));
 
-    subscriptions(&admin, &machine, &rows).await?;
+    customers::subscriptions(&admin, &machine, &rows).await?;
     if let Some(usage) = usage {
-        upload(&machine, &admin, usage).await?;
+        customers::usage(&admin, &machine, rows.len(), usage).await?;
     }
-    let mut saved = steps::Saved::new();
-    if let Some(folder) = &options.steps {
-        for part in ["offers", "personas", "content"] {
-            let made = steps::run(&admin, &folder.join(part), &mut saved).await?;
-            progress(&format!("{made} calls for {part}"));
+    let steps = options.demo.then(|| PathBuf::from("demo")).or_else(|| options.steps.clone());
+    if let Some(folder) = steps {
+        let mut saved = steps::Saved::default();
+        for part in ["offers", "personas", "content"].map(|p| (p, folder.join(p))) {
+            if part.1.is_dir() {
+                let made = steps::run(&admin, &part.1, &mut saved).await?;
+                done(&format!("{}: {made} calls", part.0));
+            }
         }
-        refresh(&admin).await?;
+        customers::personas(&admin, clock).await?;
     }
-    let hosted = hosted_url(&machine, &rows).await?;
-    progress(&format!("loaded in {} s", begun.elapsed().as_secs()));
-
-    endpoints["demo"] = json!({
+    let mut loaded = json!({
         "company_id": id,
         "company_key": text(&company, "/public_key")?,
         "slug": options.slug,
         "users": { "kale_admin": operator_address, "ret_admin": options.admin, "ret_exp": options.expert },
         "api_key_live": live,
         "api_key_test": test,
-        "hosted_url": hosted,
+        "customers": to_try(&rows),
     });
-    std::fs::write(&options.endpoints, format!("{endpoints:#}\n"))?;
-    Ok(())
+    loaded["hosted_url"] = link::fresh(api, &loaded, None).await?.into();
+    done(&format!("loaded in {:.0} s", begun.elapsed().as_secs_f64()));
+    Ok(loaded)
 }
 
-/// Whether the noted company answers to the noted key.
-async fn is_loaded(api: &Api, endpoints: &Value, slug: &str) -> bool {
-    let noted = |name: &str| text(endpoints, &format!("/demo/{name}")).ok();
-    let (Some(noted_slug), Some(key)) = (noted("slug"), noted("api_key_live")) else { return false };
-    noted_slug == slug && api.with_token(&key).get("/v1/customers?limit=1").await.is_ok()
+fn company(options: &Options) -> Value {
+    json!({
+        "name": options.name,
+        "slug": options.slug,
+        "default_currency": options.currency,
+        "time_zone": options.time_zone,
+        "locales": options.locales,
+        "product_upload_enabled": true,
+    })
 }
 
 /// The customers and the usage file, from the demo or from the company's own files.
 async fn files(options: &Options, now: Timestamp) -> Result<(Vec<Row>, Option<Vec<u8>>)> {
-    let read = |path: &Path| std::fs::read(path).with_context(|| format!("failed to read {}", path.display()));
+    let read =
+        |path: &Path| std::fs::read(path).with_context(|| format!("failed to read {}", path.display()));
     let (mut rows, usage) = if options.demo {
         let (rows, usage) = telco::read(&read(Path::new("demo/telco/customers.csv"))?, now).await?;
-        (rows, Some(usage.into_bytes()))
+        (rows, Some(usage))
     } else {
-        let Some(customers) = &options.customers else { bail!("say `--demo`, or name a file with `--customers`") };
-        (rows::read(&read(customers)?).await?, options.usage.as_deref().map(read).transpose()?)
+        let Some(customers) = &options.customers else {
+            bail!("say `--demo`, or name a file with `--customers`; see `cargo xtask load --help`")
+        };
+        let usage = options.usage.as_deref().map(read).transpose()?;
+        (rows::read(&read(customers)?).await?, usage.map(String::from_utf8).transpose()?)
     };
-    rows.truncate(options.most.unwrap_or(usize::MAX));
-    Ok((rows, usage))
-}
-
-async fn company(options: &Options, operator: &Api) -> Result<Value> {
-    let body = json!({
-        "name": options.name,
-        "slug": options.slug,
-        "default_currency": "USD",
-        "time_zone": "America/New_York",
-        "locales": ["en", "de"],
-        "product_upload_enabled": true,
+    let most = options.most.unwrap_or(usize::MAX);
+    rows.truncate(most);
+    let usage = usage.map(|text| match most {
+        usize::MAX => text,
+        // The rows of customers that are not loaded would find nobody.
+        most if options.demo => text.lines().take(most + 1).map(|l| format!("{l}\n")).collect(),
+        _ => text,
     });
-    operator.post("/v1/companies", body).await
+    Ok((rows, usage.map(String::into_bytes)))
 }
 
-/// Puts customers and subscriptions into the simulated provider, connects it, and waits for the back-fill.
-async fn subscriptions(admin: &Api, machine: &Api, rows: &[Row]) -> Result<()> {
-    admin.put("/v1/billing/simulated", json!({ "account_name": "Simulated billing" })).await?;
-    for (at, batch) in rows.chunks(BATCH).enumerate() {
-        machine.post("/v1/billing/simulated/fixtures", fixtures(batch)).await?;
-        progress(&format!("{} of {} subscriptions at the provider", at * BATCH + batch.len(), rows.len()));
-    }
-    admin.post("/v1/billing/simulated/sync", json!({ "full": true })).await?;
-    let patience = Duration::from_secs(60 + rows.len() as u64 / 50);
-    admin.until("/v1/billing/simulated", patience, |c| synced(c, rows.len())).await?;
-    progress(&format!("{} subscriptions mirrored", rows.len()));
-    Ok(())
+/// Customers who are good to try the flow with: running month by month, and begun in the last year, where there are
+/// such.
+fn to_try(rows: &[Row]) -> Vec<String> {
+    let running: Vec<_> = rows.iter().filter(|r| r.ended_at.is_none()).collect();
+    let mut likely: Vec<_> = running.iter().filter(|r| r.plan == "fiber_optic_month_to_month").collect();
+    likely.sort_by_key(|r| std::cmp::Reverse(r.started_at));
+    let ids = likely.into_iter().chain(&running).map(|r| r.external_id.clone());
+    ids.take(TO_TRY).collect()
 }
 
-fn fixtures(batch: &[Row]) -> Value {
-    json!({ "rows": batch })
+fn read_endpoints(path: &Path) -> Result<Value> {
+    let file = std::fs::read_to_string(path).with_context(|| {
+        format!("{} is not there; start the system with `cargo xtask up`", path.display())
+    })?;
+    Ok(serde_json::from_str(&file)?)
 }
 
-/// Whether the connection's last back-fill saw all of them.
-fn synced(connection: &Value, expected: usize) -> Option<bool> {
-    let done = connection.pointer("/sync/state")?.as_str()?;
-    match done {
-        "done" => Some(connection.pointer("/sync/seen").and_then(Value::as_u64) >= Some(expected as u64)),
-        "failed" => Some(false),
-        _ => None,
+/// What was noted of the demo, or of another company.
+fn company_of<'a>(endpoints: &'a Value, slug: Option<&str>) -> Option<&'a Value> {
+    match slug {
+        None => endpoints.get("demo"),
+        Some(slug) => endpoints.get("companies")?.get(slug),
     }
 }
 
-/// Uploads the usage file once analytics has heard of the customers, and waits until it is imported.
-async fn upload(machine: &Api, admin: &Api, usage: Vec<u8>) -> Result<()> {
-    let uploaded = machine
-        .upload("/v1/usage/uploads", &[("dataset", "subscription_usage"), ("auto_confirm", "true")], "usage.csv", "text/csv", usage)
-        .await?;
-    let path = format!("/v1/usage/uploads/{}", text(&uploaded, "/id")?);
-    let done = admin
-        .until(&path, Duration::from_secs(120), |job| match job.get("state")?.as_str()? {
-            "completed" | "completed_with_errors" => Some(true),
-            "failed" | "rejected" | "canceled" => Some(false),
-            _ => None,
-        })
-        .await?;
-    progress(&format!("{} usage rows imported", done.pointer("/imported").and_then(Value::as_u64).unwrap_or_default()));
-    Ok(())
+/// The noted company, if it answers to its noted key.
+async fn loaded(api: &Api, endpoints: &Value, slug: Option<&str>) -> Option<Value> {
+    let noted = company_of(endpoints, slug)?;
+    let machine = api.with_token(&text(noted, "/api_key_live").ok()?);
+    machine.get("/v1/customers?limit=1").await.is_ok().then(|| noted.clone())
 }
 
-async fn refresh(admin: &Api) -> Result<()> {
-    admin.post("/v1/personas/refresh", json!({})).await?;
-    let path = "/v1/personas?limit=200";
-    let done = admin
-        .until(path, Duration::from_secs(120), |page| {
-            let personas = page.get("items")?.as_array()?;
-            let mut active = personas.iter().filter(|p| p.get("status").and_then(Value::as_str) == Some("active"));
-            active.all(|p| p.get("last_refreshed_at").is_some()).then_some(true)
-        })
-        .await?;
-    for persona in done.get("items").and_then(Value::as_array).into_iter().flatten() {
-        let size = persona.get("size").and_then(Value::as_u64).unwrap_or_default();
-        progress(&format!("persona {}: {size} customers", text(persona, "/name")?));
+fn note(path: &Path, endpoints: &mut Value, slug: Option<&str>, company: Value) -> Result<()> {
+    match slug {
+        None => endpoints["demo"] = company,
+        Some(slug) => {
+            if !endpoints["companies"].is_object() {
+                endpoints["companies"] = Map::new().into();
+            }
+            endpoints["companies"][slug] = company;
+        }
     }
-    Ok(())
-}
-
-/// A link to the hosted cancel page of the first customer who has not left.
-async fn hosted_url(machine: &Api, rows: &[Row]) -> Result<String> {
-    let stays = rows.iter().find(|r| r.ended_at.is_none()).context("every customer of the file has left")?;
-    let token = machine.post("/v1/flow/tokens", json!({ "customer": stays.external_id })).await?;
-    text(&token, "/hosted_url")
-}
-
-fn progress(what: &str) {
-    println!("  {what}");
+    std::fs::write(path, format!("{endpoints:#}\n"))
+        .with_context(|| format!("failed to write {}", path.display()))
 }

@@ -23,7 +23,7 @@ pub struct Row {
     /// `month` or `year`.
     pub interval: String,
     pub started_at: Timestamp,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
 }
 
@@ -33,7 +33,8 @@ pub async fn read(csv: &[u8]) -> Result<Vec<Row>> {
     let mut records = reader.deserialize::<Row>();
     let mut rows = Vec::new();
     while let Some(record) = futures_util::StreamExt::next(&mut records).await {
-        let row = record.with_context(|| format!("line {} of the customers file cannot be read", rows.len() + 2))?;
+        let row = record
+            .with_context(|| format!("line {} of the customers file cannot be read", rows.len() + 2))?;
         ensure!(row.price_minor >= 0, "line {}: price_minor is negative", rows.len() + 2);
         rows.push(row);
     }
@@ -46,7 +47,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_of_another_company_is_read_or_refused_by_line() {
-        let head = "external_id,email,name,locale,country,currency,plan,price_minor,interval,started_at,ended_at\n";
+        let head =
+            "external_id,email,name,locale,country,currency,plan,price_minor,interval,started_at,ended_at\n";
         let good = format!("{head}c1,a@b.example,Ada,de,DE,EUR,pro,4900,year,2025-01-01T00:00:00Z,\n");
         let rows = read(good.as_bytes()).await.unwrap();
         assert_eq!((rows[0].price_minor, rows[0].ended_at), (4_900, None));

@@ -1,6 +1,8 @@
 //! Content as files: each holds one call of the public API, or a list of them, made in the order of the file names.
 //! `save_as` keeps the answer under a name with a dot in it; `{{of.name}}` stands for its id and `{{of.name.field}}` for a
 //! field of it. A name without a dot is not ours: texts of content name their variables so.
+//!
+//! What is there already, by its name, is kept as it is: a load that broke off is made again from the start.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,44 +32,85 @@ enum File {
     Many(Vec<Step>),
 }
 
-/// Answers kept by name.
-pub type Saved = BTreeMap<String, Value>;
+/// Answers kept by name, and what was there before.
+#[derive(Default)]
+pub struct Saved {
+    answers: BTreeMap<String, Value>,
+    /// Items of a collection by its path, as they were before the first step there.
+    before: BTreeMap<String, Vec<Value>>,
+}
 
 /// Makes the calls of every `.json` file of a folder; how many.
 pub async fn run(api: &Api, folder: &Path, saved: &mut Saved) -> Result<usize> {
     let entries = fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
-    let mut files: Vec<_> = entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "json")).collect();
+    let files = entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "json"));
+    let mut files: Vec<_> = files.collect();
     files.sort();
     let mut made = 0;
     for path in files {
         let text = fs::read_to_string(&path)?;
-        let file: File = serde_json::from_str(&text).with_context(|| format!("{} is no step file", path.display()))?;
-        for step in match file {
+        let file: File =
+            serde_json::from_str(&text).with_context(|| format!("{} is no step file", path.display()))?;
+        let steps = match file {
             File::One(step) => vec![step],
             File::Many(steps) => steps,
-        } {
-            let to = fill(&Value::String(step.path.clone()), saved)?;
-            let body = fill(&step.body, saved)?;
-            let body = (!body.is_null()).then_some(body);
-            let answer = api
-                .call(&step.method, to.as_str().unwrap_or_default(), body)
-                .await
-                .with_context(|| format!("a step of {} failed", path.display()))?;
-            if let Some(name) = step.save_as {
-                saved.insert(name, answer);
-            }
-            made += 1;
+        };
+        for step in steps {
+            let failed = || format!("{} {} of {} failed", step.method, step.path, path.display());
+            made += usize::from(make(api, &step, saved).await.with_context(failed)?);
         }
     }
     Ok(made)
 }
 
+/// Makes one call; whether it had to be made.
+async fn make(api: &Api, step: &Step, saved: &mut Saved) -> Result<bool> {
+    let to = fill(&Value::String(step.path.clone()), &saved.answers)?;
+    let to = to.as_str().unwrap_or_default();
+    if let Some(answer) = there_already(api, step, to, saved).await? {
+        if let Some(name) = &step.save_as {
+            saved.answers.insert(name.clone(), answer);
+        }
+        return Ok(false);
+    }
+    let body = fill(&step.body, &saved.answers)?;
+    let answer = api.call(&step.method, to, (!body.is_null()).then_some(body)).await?;
+    if let Some(name) = &step.save_as {
+        saved.answers.insert(name.clone(), answer);
+    }
+    Ok(true)
+}
+
+/// What a step would make or bring about, where that is so already: a thing of this name, or its standing.
+async fn there_already(api: &Api, step: &Step, to: &str, saved: &mut Saved) -> Result<Option<Value>> {
+    let Some(kept_as) = step.save_as.as_deref().filter(|_| step.method == "POST") else { return Ok(None) };
+    let verb = to.rsplit('/').next().unwrap_or_default();
+    if let Some(kept) = saved.answers.get(kept_as) {
+        let standing = kept.get("state").or_else(|| kept.get("status")).and_then(Value::as_str);
+        let there = matches!((verb, standing), ("publish", Some("published")) | ("activate", Some("active")));
+        return Ok(there.then(|| kept.clone()));
+    }
+    let Some(name) = step.body.get("name").and_then(Value::as_str) else { return Ok(None) };
+    if !saved.before.contains_key(to) {
+        saved.before.insert(to.to_owned(), api.all(to).await?);
+    }
+    let before = saved.before.get(to).into_iter().flatten();
+    let mut same = before.filter(|item| {
+        let standing = item.get("state").or_else(|| item.get("status")).and_then(Value::as_str);
+        item.get("name").and_then(Value::as_str) == Some(name) && standing != Some("archived")
+    });
+    Ok(same.next().cloned())
+}
+
+type Answers = BTreeMap<String, Value>;
+
 /// Puts kept values in the place of their names. A text that is nothing but a name becomes the value itself.
-fn fill(value: &Value, saved: &Saved) -> Result<Value> {
+fn fill(value: &Value, saved: &Answers) -> Result<Value> {
     Ok(match value {
         Value::Array(items) => Value::Array(items.iter().map(|v| fill(v, saved)).collect::<Result<_>>()?),
         Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(k, v)| Ok((k.clone(), fill(v, saved)?))).collect::<Result<_>>()?)
+            let filled = fields.iter().map(|(k, v)| Ok((k.clone(), fill(v, saved)?)));
+            Value::Object(filled.collect::<Result<_>>()?)
         }
         Value::String(text) => {
             if let Some(name) = text.strip_prefix("{{").and_then(|t| t.strip_suffix("}}"))
@@ -94,7 +137,7 @@ fn fill(value: &Value, saved: &Saved) -> Result<Value> {
     })
 }
 
-fn look_up(name: &str, saved: &Saved) -> Result<Value> {
+fn look_up(name: &str, saved: &Answers) -> Result<Value> {
     let name = name.trim();
     if let Some(answer) = saved.get(name) {
         return answer.get("id").cloned().with_context(|| format!("the answer kept as {name} has no id"));
@@ -111,8 +154,10 @@ mod tests {
 
     #[test]
     fn names_become_what_was_kept() {
-        let saved = Saved::from([("offers.gift".into(), json!({ "id": "off_1", "version": 3 }))]);
-        let filled = fill(&json!({ "id": "{{offers.gift}}", "path": "/v1/{{offers.gift}}/x", "version": "{{offers.gift.version}}" }), &saved);
+        let saved = Answers::from([("offers.gift".into(), json!({ "id": "off_1", "version": 3 }))]);
+        let step = json!({ "id": "{{offers.gift}}", "path": "/v1/{{offers.gift}}/x",
+            "version": "{{offers.gift.version}}" });
+        let filled = fill(&step, &saved);
         assert_eq!(filled.unwrap(), json!({ "id": "off_1", "path": "/v1/off_1/x", "version": 3 }));
         assert!(fill(&json!("{{offers.nobody}}"), &saved).is_err());
         let text = json!("{{tenure_months}} months");

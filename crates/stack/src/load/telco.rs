@@ -61,7 +61,8 @@ pub async fn read(csv: &[u8], now: Timestamp) -> Result<(Vec<Row>, String)> {
     let mut records = reader.deserialize::<Telco>();
     let (mut rows, mut usage) = (Vec::new(), String::from(USAGE));
     while let Some(record) = futures_util::StreamExt::next(&mut records).await {
-        let telco = record.with_context(|| format!("row {} of the telco file cannot be read", rows.len() + 1))?;
+        let telco =
+            record.with_context(|| format!("row {} of the telco file cannot be read", rows.len() + 1))?;
         rows.push(row(&telco, now)?);
         usage.push_str(&usage_line(&telco)?);
     }
@@ -166,6 +167,9 @@ mod tests {
 
     #[test]
     fn cents_are_exact() {
-        assert_eq!((minor("29.85").unwrap(), minor("20").unwrap(), minor("0.5").unwrap()), (2_985, 2_000, 50));
+        assert_eq!(
+            (minor("29.85").unwrap(), minor("20").unwrap(), minor("0.5").unwrap()),
+            (2_985, 2_000, 50)
+        );
     }
 }
