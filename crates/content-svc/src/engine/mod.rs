@@ -1,0 +1,8 @@
+//! The engine: evaluates rules, walks a published workflow, chooses offers, and says why. Pure: what it needs to know
+//! comes in, what is to be done goes out; whoever calls it does the asking and the telling.
+
+mod evaluate;
+mod walk;
+
+pub use evaluate::{Answer, Known, holds};
+pub use walk::{Candidate, Decision, Halt, choose, choose_workflow, walk};

@@ -1,0 +1,61 @@
+//! Pages as HTML: forms only, no script; everything a customer or a company wrote is escaped.
+
+use std::sync::LazyLock;
+
+use kit::Fault;
+use minijinja::{Environment, context};
+
+use super::screen::Screen;
+use super::words::word;
+
+/// Nothing but the page itself: no scripts, no frames, forms only to us.
+pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' https:; form-action 'self'; \
+    base-uri 'none'; frame-ancestors 'none'";
+
+static PAGES: LazyLock<Result<Environment<'static>, minijinja::Error>> = LazyLock::new(|| {
+    let mut pages = Environment::new();
+    // The name ends in .html: everything is escaped.
+    pages.add_template("page.html", include_str!("page.html"))?;
+    Ok(pages)
+});
+
+/// The page of a visit. `frame`: title and footer lines of the company's own frame; `action`: where forms go.
+pub fn page(screen: &Screen, frame: Option<&Screen>, action: &str) -> Result<String, Fault> {
+    let pages = PAGES.as_ref().map_err(|e| Fault::internal(anyhow::anyhow!("{e:#}")))?;
+    let page = pages.get_template("page.html").map_err(Fault::internal)?;
+    let theme = if screen.theme.is_empty() { frame.map(|f| &f.theme) } else { Some(&screen.theme) };
+    let footer: Vec<&str> = frame
+        .into_iter()
+        .flat_map(|f| f.places.iter().filter(|p| p.name == "footer"))
+        .flat_map(|p| p.cards.iter().flat_map(|c| c.pieces.iter()))
+        .filter(|p| p.kind == "text")
+        .map(|p| p.text.as_str())
+        .collect();
+    let values = context! {
+        screen => minijinja::value::Serde(screen),
+        theme => minijinja::value::Serde(theme.cloned().unwrap_or_default()),
+        brand => frame.map(|f| f.title.as_str()),
+        footer => minijinja::value::Serde(footer),
+        action => action,
+    };
+    page.render(values).map_err(|e| Fault::internal(anyhow::anyhow!("{e:#}")))
+}
+
+/// The page for a link that does not work.
+pub fn refusal(locale: &str) -> Result<String, Fault> {
+    let say = |key: &str| word(key, locale).to_owned();
+    let piece = super::Piece { kind: "text", text: say("refused_text"), ..super::Piece::default() };
+    let card = super::CardView { id: String::new(), kind: "contact".into(), pieces: vec![piece] };
+    let screen = Screen {
+        locale: locale.to_owned(),
+        title: say("refused_title"),
+        notice: String::new(),
+        places: vec![super::PlaceView { name: "main".into(), cards: vec![card] }],
+        offer: None,
+        can_cancel: false,
+        cancel_label: String::new(),
+        theme: Default::default(),
+        node: String::new(),
+    };
+    page(&screen, None, "")
+}
