@@ -18,4 +18,7 @@ pub struct Config {
     /// Where identity-svc answers: companies and their public keys.
     #[arg(long, env = "RETENTION_IDENTITY_ADDR", default_value = "http://127.0.0.1:7401")]
     pub identity_addr: String,
+    /// Where customers' browsers reach the gateway: links to hosted pages begin with it.
+    #[arg(long, env = "RETENTION_PUBLIC_URL", default_value = "http://127.0.0.1:7400")]
+    pub public_url: String,
 }

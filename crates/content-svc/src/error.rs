@@ -9,6 +9,8 @@ use crate::text::{Finding, Level};
 pub enum Error {
     #[error("it cannot be published: {}", summary(.0))]
     NotPublishable(Vec<Finding>),
+    #[error("the answers do not fit: {}", summary(.0))]
+    Answers(Vec<Finding>),
     #[error("it is archived")]
     Archived,
     #[error("there is no draft; nothing has changed since the last publishing")]
@@ -25,6 +27,7 @@ impl Coded for Error {
     fn code(&self) -> (Code, &'static str) {
         match self {
             Self::NotPublishable(_) => (Code::Invalid, "not_publishable"),
+            Self::Answers(_) => (Code::Invalid, "invalid_request"),
             Self::Archived => (Code::Refused, "archived"),
             Self::NoDraft => (Code::Refused, "no_draft"),
             Self::Stale => (Code::Conflict, "stale_version"),
@@ -35,7 +38,7 @@ impl Coded for Error {
 
     fn fields(&self) -> Vec<FieldError> {
         match self {
-            Self::NotPublishable(findings) => {
+            Self::NotPublishable(findings) | Self::Answers(findings) => {
                 let errors = findings.iter().filter(|f| f.level == Level::Error);
                 errors.map(|f| FieldError::new(f.field.clone(), f.code, f.message.clone())).collect()
             }

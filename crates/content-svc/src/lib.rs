@@ -3,12 +3,16 @@
 pub mod card_elements;
 pub mod cards;
 mod config;
+pub mod engine;
 pub mod error;
 pub mod events;
+pub mod flow_session;
 pub mod offers;
 pub mod questionnaire;
+pub mod render;
 pub mod rule;
 pub mod template;
+pub mod template_viewer;
 pub mod text;
 pub mod upstream;
 pub mod versioned;
@@ -26,6 +30,7 @@ pub use error::Error;
 
 use card_elements::{CardElements, ElementStore};
 use cards::Cards;
+use flow_session::{FlowSessions, FlowStore, Tokens, Upstreamed};
 use offers::Offers;
 use questionnaire::Questionnaires;
 use template::Templates;
@@ -47,9 +52,17 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let upstreams = upstream::Upstreams::new(&config, &minter)?;
     let db = store::connect(&config.data, "content").await?;
     let offers = Arc::new(upstream::BillingOffers(upstreams.billing.clone()));
-    let rooms = Rooms::open(&db, clock, offers).await?;
+    let rooms = Rooms::open(&db, clock.clone(), offers).await?;
+    let flows = FlowSessions::new(
+        FlowStore::open(&db, clock.clone()).await?,
+        rooms.workflows.clone(),
+        Arc::new(Upstreamed(upstreams)),
+        Tokens::new(&common.inner_key),
+        clock,
+    );
     let bus = bus::Bus::connect(&config.data).await?;
-    let collections = vec!["questionnaires", "card_elements", "cards", "templates", "workflows"];
+    let collections =
+        vec!["questionnaires", "card_elements", "cards", "templates", "workflows", "flow_sessions"];
     let (remembering, ready_db, heard) = (rooms.clone(), db.clone(), bus.clone());
     let check = kit::service::Check { is_unary: proto::check::is_unary, message: proto::check::message };
     Ok(kit::Service::new("content-svc")
@@ -61,6 +74,9 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .room(cards::rpc::service(rooms.cards.clone()))
         .room(template::rpc::service(rooms.templates.clone()))
         .room(workflow::rpc::service(rooms.workflows.clone()))
+        .room(flow_session::rpc::service(flows.clone(), config.public_url.clone()))
+        .room(template_viewer::rpc::service(flows.clone()))
+        .task("flow_sessions", move |stop| flows.run(stop))
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
         .task("caches", move |stop| {
             heard.overhear("content", move |heard| events::drop_remembered(&remembering, &heard), stop)

@@ -8,6 +8,8 @@
 
 mod authoring;
 mod demo;
+mod flow;
+mod hosted;
 mod service;
 mod shapes;
 mod versions;

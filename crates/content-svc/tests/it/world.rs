@@ -31,6 +31,7 @@ impl Offers for KnownOffers {
 pub struct World {
     pub rooms: Rooms,
     pub db: mongodb::Database,
+    pub clock: kit::clock::MovedClock,
     pub admin: Caller,
     // Dropped last: it takes the databases with it.
     _keep: TestDb,
@@ -58,9 +59,10 @@ impl World {
             ("off_asleep".to_owned(), facts(false, true)),
             ("off_impossible".to_owned(), facts(true, false)),
         ]);
-        let clock = Arc::new(testkit::clock());
-        let rooms = Rooms::open(&db, clock, Arc::new(KnownOffers(offers))).await.unwrap();
-        Self { rooms, db, admin: person(Role::RetAdmin, "com_1", Mode::Live), _keep: keep }
+        let clock = testkit::clock();
+        let offers = Arc::new(KnownOffers(offers));
+        let rooms = Rooms::open(&db, Arc::new(clock.clone()), offers).await.unwrap();
+        Self { rooms, db, clock, admin: person(Role::RetAdmin, "com_1", Mode::Live), _keep: keep }
     }
 
     pub fn scope(&self) -> &Scope {

@@ -1,0 +1,164 @@
+//! Visits and screens on the wire.
+
+use kit::time::to_proto;
+use kit::{Fault, Money};
+use proto::content as pb;
+use store::Stored;
+
+use super::model::{FlowSession, State};
+use crate::engine::Answer;
+use crate::questionnaire::QuestionType;
+use crate::render::{CardView, ChoiceView, OfferView, Piece, PlaceView, QuestionView, Screen};
+use crate::wire::{Wire, mirror};
+use crate::workflow::Page;
+
+mirror!(State => pb::FlowState { Created, Active, Settling, Saved, Canceled, Manual, Abandoned, Bounced });
+
+/// Reads answers by the kind of the question they answer; what no question asks is left for the visit to refuse.
+pub fn answers(page: Option<&Page>, given: Vec<pb::FlowAnswer>) -> Result<Vec<(String, Answer)>, Fault> {
+    let kind = |key: &str| {
+        let mut asked = page.iter().flat_map(|p| p.questionnaires.iter());
+        asked.find_map(|q| q.content.question(key)).map(|q| q.kind)
+    };
+    let read = given.into_iter().enumerate().filter_map(|(i, answer)| {
+        let pb::FlowAnswer { question, choices, text } = answer;
+        let answer = match kind(&question) {
+            Some(QuestionType::Scale) => match text.trim().parse() {
+                Ok(n) => Answer::Scale(n),
+                Err(_) if text.trim().is_empty() => return None,
+                Err(_) => {
+                    let field = format!("answers[{i}].text");
+                    return Some(Err(Fault::field(field, "wrong_type", "a whole number is expected")));
+                }
+            },
+            Some(QuestionType::Text | QuestionType::Date) if text.trim().is_empty() => return None,
+            Some(QuestionType::Text | QuestionType::Date) => Answer::Text(text.trim().to_owned()),
+            _ if choices.is_empty() => return None,
+            _ => Answer::Choices(choices),
+        };
+        Some(Ok((question, answer)))
+    });
+    read.collect()
+}
+
+/// What the customer sees now.
+pub fn screen(read: &Stored<FlowSession>, screen: Screen, token: String) -> pb::FlowScreen {
+    let Screen { locale, title, notice, places, offer, can_cancel, cancel_label: _, theme, node: _ } = screen;
+    let offer = offer.map(|OfferView { id, kind, text, terms, terms_hash }| pb::FlowOffer {
+        id,
+        kind,
+        text,
+        terms,
+        terms_hash,
+    });
+    let places = places.into_iter().map(|PlaceView { name, cards }| {
+        let cards = cards.into_iter().map(|CardView { id, kind, pieces }| {
+            let pieces = pieces.into_iter().map(Into::into).collect();
+            pb::FlowCard { id, kind, pieces }
+        });
+        pb::FlowPlace { name, cards: cards.collect() }
+    });
+    pb::FlowScreen {
+        session_id: read.id.clone(),
+        session_token: token,
+        state: read.body.state.to_wire(),
+        locale,
+        title,
+        notice,
+        places: places.collect(),
+        offer,
+        can_cancel,
+        theme: theme.into_iter().collect(),
+    }
+}
+
+impl From<Piece> for pb::FlowPiece {
+    fn from(piece: Piece) -> Self {
+        let Piece { kind, text, level, action, url, items, ordered, value, question } = piece;
+        Self {
+            kind: kind.into(),
+            text,
+            level,
+            action: action.into(),
+            url,
+            items,
+            ordered,
+            value,
+            question: question.map(Into::into),
+        }
+    }
+}
+
+impl From<QuestionView> for pb::FlowQuestion {
+    fn from(question: QuestionView) -> Self {
+        let QuestionView {
+            key,
+            kind,
+            text,
+            help,
+            required,
+            choices,
+            scale_min,
+            scale_max,
+            min_length,
+            answered: _,
+        } = question;
+        let choices =
+            choices.into_iter().map(|ChoiceView { key, label, chosen: _ }| pb::FlowChoice { key, label });
+        let choices = choices.collect();
+        Self { key, r#type: kind.into(), text, help, required, choices, scale_min, scale_max, min_length }
+    }
+}
+
+/// A visit as the dashboard reads it; `personal` says whether free words are shown.
+pub fn session(read: Stored<FlowSession>, personal: bool) -> pb::FlowSession {
+    let Stored { id, created_at, body, .. } = read;
+    let money = |m: Money| proto::common::Money { minor: m.minor, currency: m.currency.as_str().into() };
+    let (workflow_id, workflow_number, workflow_hash) =
+        body.flow.map(|f| (f.id, f.number, f.hash)).unwrap_or_default();
+    let answers = body.known.answers.into_iter().map(|(question, answer)| match answer {
+        Answer::Choices(choices) => pb::FlowAnswer { question, choices, text: String::new() },
+        Answer::Scale(n) => pb::FlowAnswer { question, choices: Vec::new(), text: n.to_string() },
+        Answer::Text(text) => {
+            let text = if personal { text } else { "•••".into() };
+            pb::FlowAnswer { question, choices: Vec::new(), text }
+        }
+    });
+    pb::FlowSession {
+        id,
+        customer_id: body.customer_id,
+        subscription_id: body.subscription_id,
+        state: body.state.to_wire(),
+        workflow_id,
+        workflow_number,
+        workflow_hash,
+        persona_ids: body.known.personas.into_iter().collect(),
+        holdout: body.holdout,
+        region: body.known.regions.into_iter().next().unwrap_or_default(),
+        locale: body.locale,
+        trail: body
+            .trail
+            .into_iter()
+            .map(|v| pb::FlowVisit { node: v.node, at: Some(to_proto(v.at)) })
+            .collect(),
+        answers: answers.collect(),
+        reason_category: body.known.reason.unwrap_or_default(),
+        offers_presented: body.presented,
+        redemption_id: body.redemption_id.unwrap_or_default(),
+        mrr: body.subject.mrr.map(money),
+        started_at: Some(to_proto(created_at)),
+        wished_at: body.wished_at.map(to_proto),
+        ended_at: body.ended_at.map(to_proto),
+    }
+}
+
+/// Why it went as it went.
+pub fn explanation(read: Stored<FlowSession>) -> pb::FlowExplanation {
+    let decisions = read.body.why.into_iter().map(|noted| pb::FlowDecision {
+        at: Some(to_proto(noted.at)),
+        node: noted.decision.node,
+        code: noted.decision.code,
+        message: noted.decision.message,
+    });
+    pb::FlowExplanation { decisions: decisions.collect() }
+}

@@ -1,0 +1,20 @@
+//! Flow sessions: one customer's visit to a cancel flow (§10.2). The wish to cancel is recorded before anything else is
+//! tried, and what could not be carried out at once is carried out later (`settle.rs`); `saved` and `canceled` come from
+//! reading the provider back, never from the browser.
+
+mod billing;
+mod convert;
+mod model;
+mod ops;
+pub mod rpc;
+mod settle;
+mod store;
+mod tell;
+mod token;
+
+pub use billing::{Billing, Carried, Segments, Upstreamed, Visitor};
+pub use convert::answers as answers_of;
+pub use model::{FlowSession, OnTable, Pending, State, Subject};
+pub use ops::FlowSessions;
+pub use store::FlowStore;
+pub use token::{Claims, Tokens, Use};

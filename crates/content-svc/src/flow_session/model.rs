@@ -1,0 +1,243 @@
+//! A session and how it moves (§10.2).
+
+use kit::locale::LocalText;
+use kit::{Money, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Answer, Decision, Known};
+use crate::questionnaire::{Question, QuestionType, QuestionnaireContent};
+use crate::text::Findings;
+
+/// §10.2; `settling` holds what is being carried out in `pending`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Created,
+    Active,
+    Settling,
+    Saved,
+    Canceled,
+    Manual,
+    Abandoned,
+    Bounced,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Active => "active",
+            Self::Settling => "settling",
+            Self::Saved => "saved",
+            Self::Canceled => "canceled",
+            Self::Manual => "manual",
+            Self::Abandoned => "abandoned",
+            Self::Bounced => "bounced",
+        }
+    }
+
+    /// Nothing comes after it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Saved | Self::Canceled | Self::Manual)
+    }
+}
+
+/// The subscription when the visit began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Subject {
+    pub country: String,
+    /// §10.1; empty where the biller did not answer.
+    pub state: String,
+    pub mrr: Option<Money>,
+    /// Why we must not change it; empty when we may.
+    pub hands_off: String,
+}
+
+impl Subject {
+    /// Already on its way out, or gone.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.state.as_str(), "non_renewing" | "ended")
+    }
+}
+
+/// The published workflow a session is pinned to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRef {
+    pub id: String,
+    pub number: u32,
+    pub hash: String,
+}
+
+/// The offer a customer is looking at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OnTable {
+    pub offer_id: String,
+    pub name: String,
+    pub kind: String,
+    pub redemption_id: String,
+    /// What is shown is what is applied, or nothing is.
+    pub terms_hash: String,
+    pub text: LocalText,
+    pub terms_text: LocalText,
+}
+
+/// What has been decided and not yet been carried out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pending {
+    Cancel,
+    Accept(Box<OnTable>),
+}
+
+/// One page shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    pub node: String,
+    pub at: Timestamp,
+}
+
+/// A decision with its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    pub at: Timestamp,
+    pub decision: Decision,
+}
+
+/// A visit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlowSession {
+    pub customer_id: String,
+    pub subscription_id: String,
+    /// The start tokens that led here; each leads once.
+    pub starts: Vec<String>,
+    pub subject: Subject,
+    /// None: the plain way to cancel.
+    pub flow: Option<FlowRef>,
+    pub known: Known,
+    pub locale: String,
+    pub holdout: bool,
+    pub max_discount_percent: u32,
+    pub allowed_kinds: Vec<String>,
+    pub state: State,
+    /// One session per subscription is open.
+    pub open: bool,
+    /// The node whose page is shown; empty for pages of ours.
+    pub node: String,
+    pub offer: Option<OnTable>,
+    pub pending: Option<Pending>,
+    /// Something to tell the customer on the next page, by slug.
+    pub notice: Option<String>,
+    pub trail: Vec<Visit>,
+    pub presented: Vec<String>,
+    pub why: Vec<Noted>,
+    pub redemption_id: Option<String>,
+    pub taken_offer_id: Option<String>,
+    pub wished_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+}
+
+impl FlowSession {
+    /// Notes why something was done.
+    pub fn note(&mut self, at: Timestamp, decision: Decision) {
+        self.why.push(Noted { at, decision });
+    }
+
+    /// The customer did something: the visit counts, and one that was taken for over goes on.
+    pub fn touch(&mut self) {
+        if matches!(self.state, State::Created | State::Bounced | State::Abandoned) {
+            self.state = State::Active;
+            self.open = true;
+            self.ended_at = None;
+        }
+    }
+
+    /// Shows a page.
+    pub fn show(&mut self, node: &str, at: Timestamp) {
+        node.clone_into(&mut self.node);
+        self.trail.push(Visit { node: node.to_owned(), at });
+    }
+
+    /// Records the wish to cancel, once, with its first time.
+    pub fn wish(&mut self, at: Timestamp) {
+        self.wished_at.get_or_insert(at);
+        self.state = State::Settling;
+        self.open = true;
+        self.pending = Some(Pending::Cancel);
+        self.ended_at = None;
+    }
+
+    /// Ends the visit.
+    pub fn end(&mut self, state: State, at: Timestamp) {
+        self.state = state;
+        self.open = false;
+        self.offer = None;
+        self.pending = None;
+        self.ended_at = Some(at);
+    }
+
+    /// Whether the way to cancel is to be shown.
+    pub fn can_cancel(&self) -> bool {
+        let wished = matches!(self.pending, Some(Pending::Cancel));
+        !matches!(self.state, State::Canceled | State::Manual) && !wished && !self.subject.is_leaving()
+    }
+
+    /// Takes answers to questions of the page; nothing is taken when one is wrong.
+    pub fn answer(
+        &mut self,
+        given: Vec<(String, Answer)>,
+        asked: &[&QuestionnaireContent],
+        shown: &[&str],
+    ) -> Result<(), Findings> {
+        let mut wrong = Findings::default();
+        let mut taken = self.known.clone();
+        for (at, (key, answer)) in given.into_iter().enumerate() {
+            let field = format!("answers[{at}]");
+            let Some(question) = asked.iter().find_map(|q| q.question(&key)) else {
+                wrong.error("unknown_question", field, format!("the page does not ask {key}"));
+                continue;
+            };
+            if let Err(message) = fits(question, &answer) {
+                wrong.error("wrong_answer", field, message);
+                continue;
+            }
+            if let Some(category) = category(question, &answer) {
+                taken.reason = Some(category.to_owned());
+            }
+            taken.answers.insert(key, answer);
+        }
+        let questions = asked.iter().flat_map(|q| &q.questions);
+        for question in questions.filter(|q| q.required && shown.contains(&q.key.as_str())) {
+            if !taken.answers.contains_key(&question.key) {
+                wrong.error("required", format!("answers[{}]", question.key), "an answer is required");
+            }
+        }
+        if wrong.has_errors() {
+            return Err(wrong);
+        }
+        self.known = taken;
+        Ok(())
+    }
+}
+
+fn category<'q>(question: &'q Question, answer: &Answer) -> Option<&'q str> {
+    let Answer::Choices(keys) = answer else { return None };
+    keys.first().and_then(|k| question.choice(k)).and_then(|c| c.reason_category.as_deref())
+}
+
+fn fits(question: &Question, answer: &Answer) -> Result<(), String> {
+    let known = |keys: &[String]| keys.iter().all(|k| question.choice(k).is_some());
+    match (question.kind, answer) {
+        (QuestionType::Single, Answer::Choices(keys)) if keys.len() == 1 && known(keys) => Ok(()),
+        (QuestionType::Multi, Answer::Choices(keys)) if !keys.is_empty() && known(keys) => Ok(()),
+        (QuestionType::Text, Answer::Text(text)) => {
+            let length = text.trim().chars().count();
+            let short = length > 0 && length < question.min_length as usize;
+            if short { Err(format!("at least {} characters", question.min_length)) } else { Ok(()) }
+        }
+        (QuestionType::Scale, Answer::Scale(n)) if (question.scale_min..=question.scale_max).contains(n) => {
+            Ok(())
+        }
+        (QuestionType::Date, Answer::Text(text)) if text.parse::<jiff::civil::Date>().is_ok() => Ok(()),
+        _ => Err(format!("not an answer to {}", question.key)),
+    }
+}
