@@ -93,7 +93,7 @@ impl FlowSessions {
             body: session.clone(),
         };
         let start = self.frozen(&scope, &session).await?.map(|f| f.content.start.clone());
-        self.advance(&read, &mut session, start.as_deref()).await?;
+        Box::pin(self.advance(&read, &mut session, start.as_deref())).await?;
         let event = changed(&read, &session, "started", now);
         match self.store.insert(&scope, id, session, vec![event]).await {
             // Two starts at once: one opened it, this one resumes it.
@@ -396,9 +396,9 @@ impl FlowSessions {
         session.answer(given, &asked, &shown).map_err(|f| Error::Answers(f.into_vec()))?;
         let next = self.exit(scope, &session, "next").await?;
         if next.is_some() {
-            self.advance(&read, &mut session, next.as_deref()).await?;
+            Box::pin(self.advance(&read, &mut session, next.as_deref())).await?;
         }
-        self.save(read, session, "answered").await
+        Box::pin(self.save(read, session, "answered")).await
     }
 
     /// Takes the offer of the page.
@@ -409,7 +409,7 @@ impl FlowSessions {
         if read.body.taken_offer_id.as_deref().is_some_and(same)
             || matches!(&read.body.pending, Some(Pending::Accept(o)) if same(&o.offer_id))
         {
-            return self.settle(read).await;
+            return Box::pin(self.settle(read)).await;
         }
         let read = self.going(scope, id).await?;
         let mut session = read.body.clone();
@@ -419,7 +419,7 @@ impl FlowSessions {
         };
         session.state = State::Settling;
         session.pending = Some(Pending::Accept(Box::new(table)));
-        self.save(read, session, "answered").await
+        Box::pin(self.save(read, session, "answered")).await
     }
 
     /// Declines the offer of the page and goes on.
@@ -439,8 +439,8 @@ impl FlowSessions {
         }
         session.note(now, Decision::new(&session.node, "declined", format!("{} was declined", table.name)));
         let next = self.exit(scope, &session, "declined").await?;
-        self.advance(&read, &mut session, next.as_deref()).await?;
-        self.save(read, session, "answered").await
+        Box::pin(self.advance(&read, &mut session, next.as_deref())).await?;
+        Box::pin(self.save(read, session, "answered")).await
     }
 
     /// Records the wish to cancel, then carries it out. From every page; twice is once.
@@ -449,7 +449,7 @@ impl FlowSessions {
             let read = self.store.get(scope, id).await?;
             let over = matches!(read.body.state, State::Canceled | State::Manual);
             if over || read.body.pending == Some(Pending::Cancel) {
-                return self.settle(read).await;
+                return Box::pin(self.settle(read)).await;
             }
             let mut session = read.body.clone();
             let now = self.clock.now();
@@ -459,7 +459,7 @@ impl FlowSessions {
             session.offer = None;
             let bye = self.goodbye(scope, &session).await;
             session.show(&bye, now);
-            match self.save(read, session, "answered").await {
+            match Box::pin(self.save(read, session, "answered")).await {
                 // Somebody else changed the visit meanwhile: the wish is recorded all the same.
                 Err(Error::Store(store::Error::Stale(_))) => {}
                 other => return other,
@@ -489,7 +489,7 @@ impl FlowSessions {
             _ => (State::Abandoned, "abandoned"),
         };
         session.end(state, self.clock.now());
-        let read = self.save(read, session, verb).await?;
+        let read = Box::pin(self.save(read, session, verb)).await?;
         self.lapse(scope, &read).await;
         Ok(read)
     }
@@ -512,7 +512,7 @@ impl FlowSessions {
     ) -> Result<Stored<FlowSession>, Error> {
         let event = changed(&read, &session, verb, self.clock.now());
         let saved = self.store.replace(&read, session, vec![event]).await?;
-        if saved.body.pending.is_some() { self.settle(saved).await } else { Ok(saved) }
+        if saved.body.pending.is_some() { Box::pin(self.settle(saved)).await } else { Ok(saved) }
     }
 }
 

@@ -73,7 +73,7 @@ impl FlowSessions {
                     session.offer = None;
                     session.notice = Some("offer_failed".into());
                     let declined = self.exit(&read.scope, &session, "declined").await?;
-                    self.advance(&read, &mut session, declined.as_deref()).await?;
+                    Box::pin(self.advance(&read, &mut session, declined.as_deref())).await?;
                     "answered"
                 }
                 Carried::Later(why) => return self.later(read, session, &why).await,
@@ -103,7 +103,7 @@ impl FlowSessions {
     /// Takes up what was left over and ends what nobody touches, until stopped.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            if let Err(e) = self.sweep().await {
+            if let Err(e) = Box::pin(self.sweep()).await {
                 tracing::warn!(error = %e, "flow sessions wait: {e}");
             }
             tokio::select! {
