@@ -109,22 +109,26 @@ impl Bus {
         stop: &CancellationToken,
     ) -> Result<()> {
         let consumer = self.consumer(service, family).await?;
-        while !stop.is_cancelled() {
-            let fetch = consumer.batch().max_messages(BATCH).expires(Duration::from_secs(2)).messages();
-            let mut stream = fetch.await.context("failed to ask for events")?;
+        // One stream for as long as it lasts: events sent to a stream that was dropped are lost until `ack_wait` is over.
+        let stream = consumer.stream().max_messages_per_batch(BATCH).expires(Duration::from_secs(20));
+        let mut stream = stream.messages().await.context("failed to ask for events")?;
+        loop {
             let mut messages = Vec::new();
             // Take the first when it comes, and whatever is there with it; do not wait for a full batch.
-            while let Some(message) = tokio::select! {
-                () = stop.cancelled() => None,
-                next = next(&mut stream, messages.is_empty()) => next,
-            } {
+            while messages.len() < BATCH
+                && let Some(message) = tokio::select! {
+                    () = stop.cancelled() => None,
+                    next = next(&mut stream, messages.is_empty()) => next,
+                }
+            {
                 messages.push(message.map_err(|e| anyhow::anyhow!("failed to read an event: {e}"))?);
             }
-            if !messages.is_empty() {
-                self.give(service, messages, handler).await?;
+            if stop.is_cancelled() {
+                return give_back(&mut stream, messages).await;
             }
+            anyhow::ensure!(!messages.is_empty(), "the stream of events ended");
+            self.give(service, messages, handler).await?;
         }
-        Ok(())
     }
 
     async fn give(&self, service: &str, messages: Vec<Message>, handler: &Arc<dyn Handler>) -> Result<()> {
@@ -177,6 +181,23 @@ impl Bus {
             .increment(batch.len() as u64);
         Ok(())
     }
+}
+
+/// Lets others have at once what this consumer was sent and will not come to.
+async fn give_back<S, E>(stream: &mut S, mut messages: Vec<Message>) -> Result<()>
+where
+    S: futures_util::Stream<Item = std::result::Result<Message, E>> + Unpin,
+{
+    while let Some(Ok(message)) = next(stream, false).await {
+        messages.push(message);
+    }
+    for message in messages {
+        message
+            .ack_with(AckKind::Nak(None))
+            .await
+            .map_err(|e| anyhow::anyhow!("failed to give back: {e}"))?;
+    }
+    Ok(())
 }
 
 /// The next message; once there is one, only what follows at once.

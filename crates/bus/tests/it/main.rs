@@ -64,6 +64,35 @@ async fn a_failed_event_is_given_again() {
     consumer.await.unwrap().unwrap();
 }
 
+/// Counts.
+#[derive(Default)]
+struct Counter(AtomicU32);
+
+#[async_trait]
+impl Handler for Counter {
+    async fn handle(&self, batch: &[Incoming]) -> Vec<Outcome> {
+        self.0.fetch_add(u32::try_from(batch.len()).unwrap(), Ordering::SeqCst);
+        batch.iter().map(|_| Outcome::Done).collect()
+    }
+}
+
+#[tokio::test]
+async fn events_that_trickle_in_all_arrive_the_first_time() {
+    let test = testkit::mongo().await;
+    let (bus, stop) = (Bus::connect(&test.data).await.unwrap(), CancellationToken::new());
+    let counter = Arc::new(Counter::default());
+    let consumer =
+        tokio::task::spawn(bus.clone().subscribe("reader-svc", "note", counter.clone(), stop.clone()));
+    // One by one, so that each batch ends while the next event is on its way.
+    for _ in 0..300 {
+        bus.publish(&[event()]).await.unwrap();
+    }
+    testkit::eventually("all of them", || async { (counter.0.load(Ordering::SeqCst) == 300).then_some(()) })
+        .await;
+    stop.cancel();
+    consumer.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_hopeless_event_is_kept_aside_and_can_be_replayed() {
     let test = testkit::mongo().await;
