@@ -25,7 +25,8 @@ pub fn read(body: &[u8], mode: Mode) -> Result<Fact, Rejected> {
         customer: customer.map(ExternalId::from),
         subscription: subscription.map(ExternalId::from),
         occurred_at,
-        provider_version: occurred_at.as_millisecond(),
+        // Stripe says the second only. A mirror read within it may be older than the event, so the whole second counts.
+        provider_version: occurred_at.as_millisecond() + 999,
         live: Some(event.livemode),
     })
 }
