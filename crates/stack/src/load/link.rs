@@ -36,7 +36,8 @@ async fn untried(machine: &Api, company: &Value) -> Result<String> {
     let listed = company.get("customers").and_then(Value::as_array).into_iter().flatten();
     let listed: Vec<_> = listed.filter_map(Value::as_str).collect();
     for external in &listed {
-        let ours = text(&machine.get(&format!("/v1/customers/{external}")).await?, "/id")?;
+        let known = machine.get(&format!("/v1/customers?external_id={external}")).await?;
+        let ours = text(&known, "/items/0/id")?;
         let seen = machine.get(&format!("/v1/flow-sessions?limit=1&customer_id={ours}")).await?;
         if seen.get("items").and_then(Value::as_array).is_none_or(Vec::is_empty) {
             return Ok((*external).to_owned());

@@ -1,11 +1,11 @@
 //! Loads a company through the public API: its people, customers, usage, personas, offers and content. What the demo
 //! shows is what any company can do with its own files.
 
-mod api;
+pub mod api;
 mod customers;
 mod link;
-mod mailbox;
-mod people;
+pub mod mailbox;
+pub mod people;
 mod progress;
 mod rows;
 mod steps;
@@ -54,6 +54,9 @@ pub struct Options {
     /// The demo company, from the files in `demo/`.
     #[arg(long, conflicts_with_all = ["customers", "usage", "steps"])]
     demo: bool,
+    /// Where the demo's files are.
+    #[arg(long, default_value = "demo", hide = true)]
+    demo_folder: PathBuf,
     /// The company's name.
     #[arg(long, default_value = "Fernline Telecom")]
     name: String,
@@ -137,7 +140,7 @@ async fn load(options: &Options, api: &Api, endpoints: &Value, clock: &SharedClo
     if let Some(usage) = usage {
         customers::usage(&admin, &machine, rows.len(), usage).await?;
     }
-    let steps = options.demo.then(|| PathBuf::from("demo")).or_else(|| options.steps.clone());
+    let steps = options.demo.then(|| options.demo_folder.clone()).or_else(|| options.steps.clone());
     if let Some(folder) = steps {
         let mut saved = steps::Saved::default();
         for part in ["offers", "personas", "content"].map(|p| (p, folder.join(p))) {
@@ -178,7 +181,8 @@ async fn files(options: &Options, now: Timestamp) -> Result<(Vec<Row>, Option<Ve
     let read =
         |path: &Path| std::fs::read(path).with_context(|| format!("failed to read {}", path.display()));
     let (mut rows, usage) = if options.demo {
-        let (rows, usage) = telco::read(&read(Path::new("demo/telco/customers.csv"))?, now).await?;
+        let (rows, usage) =
+            telco::read(&read(&options.demo_folder.join("telco/customers.csv"))?, now).await?;
         (rows, Some(usage))
     } else {
         let Some(customers) = &options.customers else {
