@@ -1,0 +1,36 @@
+//! Where one customer is reached.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything in it is personal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    pub email: String,
+    pub name: String,
+    pub locale: String,
+    /// Of the event that said so; an older one changes nothing.
+    pub sequence: i64,
+}
+
+impl Contact {
+    /// The name as somebody may see it who may not see personal data: `A. L.`.
+    pub fn masked(&self) -> String {
+        let initials = self.name.split_whitespace().filter_map(|w| w.chars().next());
+        let short: Vec<_> = initials.map(|c| format!("{c}.")).collect();
+        if short.is_empty() { String::from("a customer") } else { short.join(" ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masked_name_is_its_initials() {
+        let of = |name: &str| {
+            Contact { email: String::new(), name: name.into(), locale: String::new(), sequence: 1 }.masked()
+        };
+        assert_eq!(of("Ada King Lovelace"), "A. K. L.");
+        assert_eq!(of(""), "a customer");
+    }
+}

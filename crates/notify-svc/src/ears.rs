@@ -1,0 +1,256 @@
+//! What notify hears of the others, and whom it tells what. Every branch may run twice: mails and messages have keys
+//! that follow from the event's subject, and the rest only sets what is so.
+
+use async_trait::async_trait;
+use bus::{Handler, Incoming, Outcome};
+use kit::{Currency, Money, Scope, Timestamp};
+use prost::Message as _;
+use proto::events as pb;
+use proto::events::event::Data;
+use serde_json::{Value, json};
+
+use crate::contacts::{Contact, ContactStore};
+use crate::email::{Draft, Mails};
+use crate::error::Result;
+use crate::events::object;
+use crate::notification::{Kind, Notifications, Post, Severity};
+use crate::upstream::Directory;
+
+/// The families of events that notify consumes.
+pub const FAMILIES: [&str; 8] =
+    ["mail", "customer", "redemption", "flow", "payment", "subscription", "persona", "connection"];
+/// A customer's address may come in after what is to be mailed there; it is waited for this often.
+const PATIENCE: i64 = 5;
+
+pub struct Ears {
+    pub mails: Mails,
+    pub contacts: ContactStore,
+    pub notifications: Notifications,
+    pub directory: Directory,
+    /// The monthly value, in minor units, from which on a session is told.
+    pub high_value_minor: i64,
+}
+
+#[async_trait]
+impl Handler for Ears {
+    async fn handle(&self, batch: &[Incoming]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for incoming in batch {
+            outcomes.push(match pb::Event::decode(incoming.body.as_ref()) {
+                Err(e) => Outcome::Dead(format!("the event cannot be read: {e}")),
+                Ok(event) => match Box::pin(self.hear(incoming, event)).await {
+                    Ok(outcome) => outcome,
+                    Err(e) => Outcome::Retry(format!("{:#}", anyhow::Error::from(e))),
+                },
+            });
+        }
+        outcomes
+    }
+}
+
+impl Ears {
+    async fn hear(&self, incoming: &Incoming, event: pb::Event) -> Result<Outcome> {
+        let scope = &incoming.scope;
+        match (incoming.kind.as_str(), event.data) {
+            ("mail.requested", Some(Data::MailRequested(m))) => self.requested(scope, m).await?,
+            ("customer.upserted", Some(Data::CustomerUpserted(c))) => {
+                let contact =
+                    Contact { email: c.email, name: c.name, locale: c.locale, sequence: event.sequence };
+                self.contacts.keep(scope, &c.customer_id, contact).await?;
+            }
+            ("customer.erased", Some(Data::CustomerErased(c))) => {
+                self.contacts.forget(scope, &c.customer_id).await?;
+                self.mails.erase(scope, &c.customer_id).await?;
+            }
+            ("redemption.claimed" | "redemption.verified", Some(Data::RedemptionChanged(r))) => {
+                return self.offer_code(incoming, r).await;
+            }
+            (kind, Some(Data::FlowSessionChanged(f))) => return self.session(incoming, kind, f).await,
+            ("payment.failed", Some(Data::PaymentChanged(p))) => {
+                self.mails.resume_recovery(scope, &p.subscription_id).await?;
+            }
+            ("payment.recovered", Some(Data::PaymentChanged(p))) => {
+                self.mails.halt_recovery(scope, &p.subscription_id, "the payment came in").await?;
+            }
+            (_, Some(Data::SubscriptionChanged(s)))
+                if matches!(s.state.as_str(), "non_renewing" | "ended") =>
+            {
+                self.mails.halt_recovery(scope, &s.subscription_id, "the customer left").await?;
+            }
+            (_, Some(Data::PersonasRefreshed(p))) => self.personas(scope, p).await?,
+            (_, Some(Data::ConnectionChanged(c))) if matches!(c.status.as_str(), "degraded" | "revoked") => {
+                self.connection(scope, event.sequence, c).await?;
+            }
+            _ => {}
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn requested(&self, scope: &Scope, m: pb::MailRequested) -> Result<()> {
+        let draft = Draft {
+            template: m.template,
+            to: m.to,
+            locale: m.locale,
+            from_name: String::new(),
+            values: m.values.map(object).unwrap_or_default(),
+            dedupe_key: m.dedupe_key,
+            customer_id: None,
+            recovery_of: None,
+        };
+        self.mails.queue(scope, draft).await
+    }
+
+    /// A mail to a customer, from the company. Without an address there is nobody to write to.
+    async fn to_customer(
+        &self,
+        incoming: &Incoming,
+        customer: &str,
+        template: &str,
+        key: String,
+        mut values: Value,
+    ) -> Result<Outcome> {
+        let scope = &incoming.scope;
+        let Some(contact) = self.contacts.get(scope, customer).await? else {
+            if incoming.deliveries < PATIENCE {
+                return Ok(Outcome::Retry(String::from("the customer is not known yet")));
+            }
+            return Ok(Outcome::Dead(String::from("the customer is not known")));
+        };
+        if contact.email.is_empty() {
+            tracing::info!(customer.id = customer, template, "no mail: the customer has no address");
+            return Ok(Outcome::Done);
+        }
+        let company = self.directory.company_name(scope).await?;
+        values["company"] = company.as_ref().into();
+        values["name"] = contact.name.as_str().into();
+        let draft = Draft {
+            template: template.to_owned(),
+            to: contact.email,
+            locale: contact.locale,
+            from_name: company.as_ref().to_owned(),
+            values,
+            dedupe_key: key,
+            customer_id: Some(customer.to_owned()),
+            recovery_of: None,
+        };
+        self.mails.queue(scope, draft).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn offer_code(&self, incoming: &Incoming, r: pb::RedemptionChanged) -> Result<Outcome> {
+        if r.code.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        let locale = self.contacts.get(&incoming.scope, &r.customer_id).await?.map(|c| c.locale);
+        let terms = r.terms_text.unwrap_or_default();
+        let terms = kit::locale::LocalText {
+            default_locale: terms.default_locale,
+            texts: terms.texts.into_iter().collect(),
+        };
+        let values = json!({
+            "code": r.code, "offer": r.offer_name,
+            "terms": terms.get(locale.as_deref().unwrap_or_default()),
+            "ends_at": r.effect_ends_at.as_ref().and_then(kit::time::from_proto).map(|t| t.to_string()),
+        });
+        // The code is mailed when it is claimed; a later event of the same redemption finds the mail there.
+        let key = format!("offer_code/{}", r.redemption_id);
+        self.to_customer(incoming, &r.customer_id, "Offer_Code", key, values).await
+    }
+
+    async fn session(&self, incoming: &Incoming, kind: &str, f: pb::FlowSessionChanged) -> Result<Outcome> {
+        let (scope, id) = (&incoming.scope, f.flow_session_id.as_str());
+        if matches!(kind, "flow.session.canceled" | "flow.session.manual_requested") {
+            self.mails.halt_recovery(scope, &f.subscription_id, "the customer left").await?;
+        }
+        let money = |m: &proto::common::Money| Some(Money::new(m.minor, Currency::parse(&m.currency)?));
+        let value = f.mrr.as_ref().and_then(money);
+        let post = async |kind, severity, title: &str, what: &str| -> Result<u32> {
+            let contact = self.contacts.get(scope, &f.customer_id).await?;
+            let shown = contact.map(|c| (c.name.clone(), c.masked()));
+            let post = Post {
+                kind,
+                severity,
+                roles: Vec::new(),
+                title: title.to_owned(),
+                body: format!("{title}_body"),
+                link: format!("/flow-sessions/{id}"),
+                subject: id.to_owned(),
+                dedupe_key: format!("{what}/{id}"),
+                template: None,
+                values: Value::Null,
+                customer: shown,
+                value,
+            };
+            self.notifications.tell(scope, &post).await
+        };
+        if kind == "flow.session.manual_requested" {
+            post(Kind::ManualCancellation, Severity::Urgent, "manual_cancellation", "manual").await?;
+            let at = f.wished_at.as_ref().and_then(kit::time::from_proto);
+            let values = json!({ "wished_at": at.map(|t: Timestamp| t.to_string()) });
+            let key = format!("cancel_request_received/{id}");
+            return self.to_customer(incoming, &f.customer_id, "cancel_request_received", key, values).await;
+        }
+        if value.is_some_and(|v| v.minor >= self.high_value_minor) {
+            let title = match kind {
+                "flow.session.started" => "high_value_started",
+                "flow.session.saved" => "high_value_saved",
+                "flow.session.canceled" => "high_value_canceled",
+                _ => return Ok(Outcome::Done),
+            };
+            post(Kind::HighValueSession, Severity::Info, title, title).await?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn personas(&self, scope: &Scope, p: pb::PersonasRefreshed) -> Result<()> {
+        let time =
+            |t: Option<&prost_types::Timestamp>| t.and_then(kit::time::from_proto).map(|t| t.to_string());
+        let failed = !p.failure.is_empty();
+        let personas = p.personas.iter().map(|c| {
+            let before = c.members.saturating_sub(c.entered) + c.left;
+            let moved = c.entered + c.left;
+            json!({
+                "name": c.name, "members": c.members, "entered": c.entered, "left": c.left,
+                "jumped": before > 0 && moved * 10 > before,
+            })
+        });
+        let title = if failed { "personas_failed" } else { "personas_refreshed" };
+        let post = Post {
+            kind: Kind::PersonasRefreshed,
+            severity: if failed { Severity::Warning } else { Severity::Info },
+            roles: vec!["ret_admin".into(), "ret_exp".into()],
+            title: title.to_owned(),
+            body: format!("{title}_body"),
+            link: String::from("/personas"),
+            subject: p.job_id.clone(),
+            dedupe_key: format!("personas/{}", p.job_id),
+            template: Some("Segmentation_Data_Refresh"),
+            values: json!({
+                "customers": p.customers, "personas": personas.collect::<Vec<_>>(),
+                "data_from": time(p.data_from.as_ref()), "data_to": time(p.data_to.as_ref()),
+                "rejected_rows": p.rejected_rows, "failure": p.failure, "next_try": time(p.next_try.as_ref()),
+            }),
+            customer: None,
+            value: None,
+        };
+        self.notifications.tell(scope, &post).await.map(|_| ())
+    }
+
+    async fn connection(&self, scope: &Scope, sequence: i64, c: pb::ConnectionChanged) -> Result<()> {
+        let post = Post {
+            kind: Kind::ConnectionDegraded,
+            severity: Severity::Urgent,
+            roles: Vec::new(),
+            title: String::from("connection_degraded"),
+            body: String::from("connection_degraded_body"),
+            link: format!("/billing/{}", c.provider),
+            subject: c.provider.clone(),
+            dedupe_key: format!("connection/{}/{sequence}", c.provider),
+            template: None,
+            values: Value::Null,
+            customer: None,
+            value: None,
+        };
+        self.notifications.tell(scope, &post).await.map(|_| ())
+    }
+}
