@@ -109,7 +109,9 @@ pub fn process(
     let help = shell::output(Command::new(binary).args(args).arg("--help"))?;
     let mut command = Command::new(binary);
     command.args(args);
-    for (name, value) in settings.iter().filter(|(name, _)| help.contains(&format!("[env: {name}="))) {
+    // Help ends the name of a secret with a bracket, as it does not show the value.
+    let knows = |name: &str| ["=", "]"].iter().any(|end| help.contains(&format!("[env: {name}{end}")));
+    for (name, value) in settings.iter().filter(|(name, _)| knows(name)) {
         command.env(name, value);
     }
     Ok(command)

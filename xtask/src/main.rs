@@ -36,11 +36,13 @@ enum Command {
     /// Runs the whole suite against a MongoDB and a NATS of its own.
     Test(test::Options),
     /// Loads a company's files through the public API; `cargo xtask load --help` says which.
+    #[command(disable_help_flag = true)]
     Load {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// Makes a fresh link to the hosted cancel page, for one customer by the company's own id or the next to try.
+    #[command(disable_help_flag = true)]
     Link {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,

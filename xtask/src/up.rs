@@ -67,8 +67,8 @@ pub fn up(options: &Options) -> Result<()> {
 /// `cargo xtask load …`: the loader, against what `up` started.
 pub fn load(args: &[String]) -> Result<()> {
     let binaries = dev::build(false)?;
-    if args.iter().any(|a| a == "--help" || a == "-h") {
-        return shell::run(&binaries.join("stack").display().to_string(), ["load", "--help"]);
+    if asks_for_help(args) {
+        return shell::status(Command::new(binaries.join("stack")).args(["load", "--help"]));
     }
     read_endpoints(&files::dev(""))
         .context("nothing runs; start it with `cargo xtask up --empty --detach`")?;
@@ -78,10 +78,13 @@ pub fn load(args: &[String]) -> Result<()> {
 /// `cargo xtask link …`: a fresh link to the hosted cancel page.
 pub fn link(args: &[String]) -> Result<()> {
     let binaries = dev::build(false)?;
-    let endpoints = files::dev("endpoints.json");
-    shell::status(
-        Command::new(binaries.join("stack")).arg("link").arg("--endpoints").arg(endpoints).args(args),
-    )
+    let mut command = Command::new(binaries.join("stack"));
+    command.arg("link").arg("--endpoints").arg(files::dev("endpoints.json")).args(args);
+    shell::status(&mut command)
+}
+
+fn asks_for_help(args: &[String]) -> bool {
+    args.iter().any(|a| a == "--help" || a == "-h")
 }
 
 /// Runs the loader against the stack of a folder.
