@@ -128,7 +128,8 @@ fn day(time: &str) -> String {
     parsed.map_or_else(|_| time.to_owned(), |t| t.strftime("%Y-%m-%d").to_string())
 }
 
-/// The text part: the same content, its blocks as plain HTML, laid out for 72 columns.
+/// The text part: the same content, its blocks as plain HTML, laid out for 72 columns. Addresses stay whole, however
+/// long they are: one over two lines leads nowhere.
 fn text_of(content: &str) -> Result<String> {
     let plain = content
         .replace("<mj-text", "<p")
@@ -137,7 +138,9 @@ fn text_of(content: &str) -> Result<String> {
         .replace("</mj-button>", "</a></p>")
         .replace("<mj-table", "<table")
         .replace("</mj-table>", "</table>");
-    html2text::from_read(plain.as_bytes(), 72)
+    html2text::config::plain()
+        .no_link_wrapping()
+        .string_from_read(plain.as_bytes(), 72)
         .map(|text| text.trim().to_owned() + "\n")
         .map_err(|e| Error::Render(e.to_string()))
 }

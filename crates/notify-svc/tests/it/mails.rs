@@ -264,6 +264,11 @@ fn every_mail_renders_in_every_language_with_all_its_values() {
             }
         }
     }
+    let long = format!("https://x.example/v1/invitations/by-token/{}", "t".repeat(90));
+    let mut invitation = values.clone();
+    invitation["accept_link"] = json!(long);
+    let invited = templates.render("Email_Invitation_RE", "en", &invitation).unwrap();
+    assert!(invited.text.contains(&long), "an address on one line, in {}", invited.text);
     let english = templates.render("Email_Invitation_RE", "en", &values).unwrap();
     for part in
         ["Max", "Telco", "retention expert", "2026-12-01", "https://x.example/a?b=1", "hidden from you"]
