@@ -54,7 +54,7 @@ pub fn up(options: &Options) -> Result<()> {
     }
     drop(lock);
     println!("\nready after {} s\n", begun.elapsed().as_secs());
-    print!("{}", what_to_try(&read_endpoints(&folder)?));
+    print!("{}", what_to_try(&read_endpoints(&folder)?, !options.empty));
     if options.detach {
         println!("\n`cargo xtask down` stops everything.");
         return Ok(());
@@ -180,11 +180,11 @@ pub fn write_endpoints(folder: &Path, settings: &Settings, servers: &Servers) ->
     files::write(&folder.join("endpoints.json"), &format!("{endpoints:#}\n"))
 }
 
-fn what_to_try(endpoints: &Value) -> String {
+fn what_to_try(endpoints: &Value, demo: bool) -> String {
     let at = |path: &str| endpoints.pointer(path).and_then(Value::as_str).unwrap_or("-").to_owned();
     let gateway = at("/gateway");
     let mut text = format!("API description   {gateway}/docs\n");
-    if endpoints.get("demo").is_some() {
+    if demo && endpoints.get("demo").is_some() {
         let customer = at("/demo/customers/0");
         let key = at("/demo/api_key_live");
         text += &format!(

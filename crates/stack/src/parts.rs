@@ -55,6 +55,12 @@ pub fn parts() -> Vec<Part> {
             content_svc::build,
         ),
         part(
+            "notify-svc",
+            ("RETENTION_NOTIFY_ADDR", "http://127.0.0.1:7405"),
+            notify_svc::Config::command(),
+            notify_svc::build,
+        ),
+        part(
             "gateway",
             ("RETENTION_GATEWAY_ADDR", "http://127.0.0.1:7400"),
             gateway::Config::command(),

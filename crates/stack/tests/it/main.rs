@@ -2,5 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
 
+mod a_customer_cancels;
+mod a_customer_is_saved;
+mod a_trace_holds_every_hop;
+mod company;
 mod faults;
+mod loading;
+mod sink;
+mod stripe_tells_of_a_change;
 mod world;

@@ -16,7 +16,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub struct World {
     pub stack: Running,
     minter: Minter,
-    _files: Folder,
+    files: Folder,
     /// Last, so that databases go when nobody uses them any more.
     _data: testkit::TestDb,
 }
@@ -33,6 +33,12 @@ impl Drop for Folder {
 impl World {
     /// Starts everything and waits until it is ready.
     pub async fn start() -> Self {
+        Self::start_with([]).await
+    }
+
+    /// The same with settings beside the usual ones.
+    pub async fn start_with<const N: usize>(more: [(&str, String); N]) -> Self {
+        crate::sink::start();
         let data = testkit::mongo().await;
         let clock = Arc::new(MovedClock::default());
         let key = SigningKey::new_seed();
@@ -51,11 +57,12 @@ impl World {
             ("RETENTION_BOOTSTRAP_ADMIN", "operator@example.com".to_owned()),
             ("RETENTION_PRIVATE_NETWORKS", "true".to_owned()),
         ];
-        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let settings =
+            settings.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect();
         let drain = Duration::from_secs(5);
         let options = Options { settings, listen: BTreeMap::new(), clock, drain };
         let stack = stack::start(options).await.unwrap();
-        let world = Self { stack, minter, _files: files, _data: data };
+        let world = Self { stack, minter, files, _data: data };
         for name in world.stack.names() {
             world.until_ready(name).await;
         }
@@ -69,6 +76,11 @@ impl World {
             reqwest::get(&address).await.ok().filter(|r| r.status().is_success()).map(drop)
         })
         .await;
+    }
+
+    /// A place for a file of this test.
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
+        self.files.0.join(name)
     }
 
     /// A service as the gateway sees it.
