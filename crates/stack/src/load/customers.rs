@@ -1,9 +1,11 @@
 //! Customers with their subscriptions, and what they use: into the simulated provider, from there into the mirror, and
 //! from a file into the facts that personas read.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
 use kit::SharedClock;
 use serde_json::{Value, json};
 
@@ -63,6 +65,7 @@ pub async fn usage(admin: &Api, machine: &Api, customers: usize, file: Vec<u8>) 
 
     let mut step = Step::begin("usage rows imported");
     let fields = [("dataset", "subscription_usage"), ("auto_confirm", "true")];
+    let (fact, customers) = first_fact(&file).await?;
     let uploaded = machine.upload("/v1/usage/uploads", &fields, "usage.csv", file).await?;
     let path = format!("/v1/usage/uploads/{}", text(&uploaded, "/id")?);
     let upload = follow(admin, ("GET", &path, None), PATIENCE, &mut step, |upload| {
@@ -76,7 +79,39 @@ pub async fn usage(admin: &Api, machine: &Api, customers: usize, file: Vec<u8>) 
     })
     .await?;
     step.end(&number(&upload, "/imported").to_string());
+
+    // The facts are worked out from the rows after the import; personas of before would be too small.
+    let mut step = Step::begin("customers with facts from usage");
+    let strangers = number(&upload, "/rows").saturating_sub(number(&upload, "/matched"));
+    let expected = (customers.len() as u64).saturating_sub(strangers);
+    let told = json!({ "rule": { "fact": { "key": fact, "op": "exists", "value": true } } });
+    let ask = ("POST", "/v1/personas/preview", Some(told));
+    follow(admin, ask, PATIENCE, &mut step, |preview| match number(preview, "/size") {
+        all if all >= expected => Stands::Done,
+        some => Stands::At(format!("{some} of {expected}")),
+    })
+    .await?;
+    step.end(&expected.to_string());
     Ok(())
+}
+
+/// The first fact of a usage file, and the customers it says it of.
+async fn first_fact(file: &[u8]) -> Result<(String, HashSet<String>)> {
+    let mut reader = csv_async::AsyncReader::from_reader(file);
+    let names = reader.headers().await?.clone();
+    let key = names.iter().position(|n| n == "external_id");
+    let key = key.context("the usage file has no column external_id")?;
+    let fact = names.iter().position(|n| n != "external_id");
+    let fact = fact.context("the usage file has no column but external_id")?;
+    let mut customers = HashSet::new();
+    let mut records = reader.into_records();
+    while let Some(record) = records.next().await {
+        let record = record?;
+        if let (Some(customer), Some(_)) = (record.get(key), record.get(fact).filter(|v| !v.is_empty())) {
+            customers.insert(customer.to_owned());
+        }
+    }
+    Ok((format!("usage_{}", names.get(fact).unwrap_or_default().to_lowercase()), customers))
 }
 
 /// Sorts the customers into the personas, and says how many are in each.

@@ -10,4 +10,5 @@ mod faults;
 mod loading;
 mod sink;
 mod stripe_tells_of_a_change;
+mod the_hosted_page_needs_no_scripts;
 mod world;
