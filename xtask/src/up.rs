@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::dev::{self, SERVICES, Settings};
 use crate::process::Slot;
 use crate::servers::{self, Servers};
-use crate::{down, files, shell};
+use crate::{files, shell};
 
 #[derive(Args, Clone, Default)]
 pub struct Options {
@@ -60,8 +61,7 @@ pub fn up(options: &Options) -> Result<()> {
         return Ok(());
     }
     println!("\nCtrl-C stops everything; the log is .dev/run/*.log.");
-    stay()?;
-    down::down()
+    stay()
 }
 
 /// `cargo xtask load …`: the loader, against what `up` started.
@@ -213,12 +213,11 @@ fn step(what: &str) {
     println!("· {what}");
 }
 
-/// Stays until Ctrl-C. The terminal sends it to this process only, as the services run in groups of their own.
+/// Stays until Ctrl-C, then stops everything. A shell takes this process's place, as it can wait for a signal and go on
+/// after it; the services run in groups of their own and do not hear the terminal's Ctrl-C.
 fn stay() -> Result<()> {
-    // `sleep` is ended by the same Ctrl-C; this process ignores it and goes on to stop the rest.
-    let mut child = Command::new("sh")
-        .args(["-c", "trap 'exit 0' INT TERM; while :; do sleep 3600 & wait $!; done"])
-        .spawn()?;
-    child.wait()?;
-    Ok(())
+    let wait = "trap 'over=1' INT TERM HUP; \
+                while [ -z \"$over\" ]; do sleep 3600 & wait $!; done; kill $! 2>/dev/null; echo; exec \"$0\" down";
+    let failed = Command::new("sh").arg("-c").arg(wait).arg(std::env::current_exe()?).exec();
+    Err(failed).context("failed to wait for Ctrl-C")
 }
