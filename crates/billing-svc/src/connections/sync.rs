@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-use kit::{Scope, SharedClock};
+use kit::SharedClock;
 use store::Stored;
 
 use crate::request_lock::Leases;
@@ -16,12 +15,10 @@ use super::model::{Connection, PageRead, Sync};
 use super::ops::Connections;
 use crate::customers::Customers;
 use crate::error::{Error, Result};
-use crate::providers::{Change, ChangePage, Cursor, ProviderError, ProviderKind};
+use crate::providers::{Change, ChangePage, Cursor};
 use crate::request_lock;
 use crate::subscription::Subscriptions;
 
-/// How many things of a page are written at once.
-const ABREAST: usize = 16;
 /// How often it is looked for syncs that nobody woke us for.
 const TICK: Duration = Duration::from_secs(2);
 
@@ -150,41 +147,25 @@ impl Syncs {
         let (scope, kind) = (&read.scope, read.body.provider);
         let provider = self.connections.provider(scope, kind).await?;
         let ChangePage { changes, next, done } = provider.changes(&Cursor::new(sync.cursor.clone())).await?;
-        let mut count = PageRead::default();
+        let (mut customers, mut subscriptions) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Customer(seen) => customers.push(seen),
+                Change::Subscription(snapshot) => subscriptions.push(*snapshot),
+            }
+        }
+        let (of_customers, of_subscriptions) = (customers.len() as u64, subscriptions.len() as u64);
         // Customers first: their subscriptions look for them.
-        let (customers, subscriptions): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|c| matches!(c, Change::Customer(_)));
-        for part in [customers, subscriptions] {
-            let written = stream::iter(part)
-                .map(|change| async move {
-                    let is_customer = matches!(change, Change::Customer(_));
-                    (is_customer, self.take(scope, kind, change).await)
-                })
-                .buffer_unordered(ABREAST)
-                .collect::<Vec<_>>()
-                .await;
-            for (is_customer, outcome) in written {
-                match outcome {
-                    Ok(()) if is_customer => count.customers += 1,
-                    Ok(()) => count.subscriptions += 1,
-                    // One that cannot be understood is counted; the others go on.
-                    Err(Error::Provider(ProviderError::Unreadable(_) | ProviderError::NotFound(_))) => {
-                        count.rejected += 1;
-                    }
-                    Err(other) => return Err(other),
-                }
-            }
+        if !customers.is_empty() {
+            self.customers.link_all(scope, kind, customers).await?;
         }
+        let mut rejected = 0;
+        if !subscriptions.is_empty() {
+            rejected = self.subscriptions.observe_all(scope, kind, subscriptions).await?;
+        }
+        let count =
+            PageRead { customers: of_customers, subscriptions: of_subscriptions - rejected, rejected };
         Ok(Page { next, done, read: count })
-    }
-
-    async fn take(&self, scope: &Scope, kind: ProviderKind, change: Change) -> Result<()> {
-        match change {
-            Change::Customer(seen) => self.customers.link(scope, kind, &seen).await.map(|_| ()),
-            Change::Subscription(snapshot) => {
-                self.subscriptions.observe(scope, kind, *snapshot, None).await.map(|_| ())
-            }
-        }
     }
 }
 

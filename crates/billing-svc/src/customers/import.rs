@@ -107,12 +107,8 @@ impl Customers {
         scope: &kit::Scope,
         rows: &[(u32, Said)],
     ) -> Result<HashMap<String, Stored<Customer>>> {
-        let mut known = HashMap::new();
-        for part in rows.chunks(kit::page::MAX_LIMIT as usize) {
-            let ids: Vec<_> = part.iter().map(|(_, said)| said.external_id.as_str()).collect();
-            let found = self.store.by_externals(scope, &ids).await?;
-            known.extend(found.into_iter().map(|c| (c.body.external_id.clone(), c)));
-        }
-        Ok(known)
+        let ids: Vec<_> = rows.iter().map(|(_, said)| said.external_id.as_str()).collect();
+        let found = self.store.by_externals(scope, &ids).await?;
+        Ok(found.into_iter().map(|c| (c.body.external_id.clone(), c)).collect())
     }
 }

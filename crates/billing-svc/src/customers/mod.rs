@@ -1,6 +1,7 @@
 //! End customers: the core record, kept up by the company's own word, the provider's and what follows from the
 //! subscriptions; and their attributes. E-mail and name are personal: masked for whoever may not see them.
 
+mod bulk;
 mod import;
 mod model;
 mod ops;

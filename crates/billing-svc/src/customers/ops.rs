@@ -215,7 +215,7 @@ impl Customers {
         let caller = Caller::internal("billing-svc", Some(scope.clone()));
         let definitions = self.definitions(scope).await?;
         for _ in 0..TRIES {
-            let external_id = seen.metadata.get("external_id").map_or(seen.id.as_str(), String::as_str);
+            let external_id = external_id(seen);
             let known = match self.store.by_link(scope, provider, seen.id.as_str()).await? {
                 Some(known) => Some(known),
                 None => self.store.by_external(scope, external_id).await?,
@@ -271,7 +271,7 @@ impl Customers {
         Err(Error::Busy)
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         caller: &Caller,
         read: &Stored<Customer>,
@@ -360,8 +360,13 @@ impl Customers {
     }
 }
 
+/// The company's own id of what a provider says of a customer: the one in its metadata, else the provider's.
+pub(super) fn external_id(seen: &CustomerSnapshot) -> &str {
+    seen.metadata.get("external_id").map_or(seen.id.as_str(), String::as_str)
+}
+
 /// With the declared attributes that the company keeps at its provider. What it says itself, over the API, counts more.
-fn with_metadata(
+pub(super) fn with_metadata(
     mut c: Customer,
     seen: &CustomerSnapshot,
     definitions: &Definitions,

@@ -105,15 +105,44 @@ impl CustomerStore {
         self.repo.find(scope, doc! { "body.external_id": external_id }).await
     }
 
-    /// Those of these external ids that exist; at most a page of them is asked for at once.
+    /// Those of these external ids that exist.
     pub async fn by_externals(
         &self,
         scope: &Scope,
         ids: &[&str],
     ) -> Result<Vec<Stored<Customer>>, store::Error> {
-        let query = doc! { "body.external_id": { "$in": ids } };
-        let page = PageRequest::new(kit::page::MAX_LIMIT, "");
-        Ok(self.repo.list(scope, query, Sort::Newest, &page).await?.items)
+        let mut found = Vec::with_capacity(ids.len());
+        for part in ids.chunks(kit::page::MAX_LIMIT as usize) {
+            let query = doc! { "body.external_id": { "$in": part } };
+            let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+            found.extend(self.repo.list(scope, query, Sort::Newest, &page).await?.items);
+        }
+        Ok(found)
+    }
+
+    /// Those that a provider knows by these ids.
+    pub async fn by_links(
+        &self,
+        scope: &Scope,
+        provider: ProviderKind,
+        ids: &[&str],
+    ) -> Result<Vec<Stored<Customer>>, store::Error> {
+        let mut found = Vec::with_capacity(ids.len());
+        // One customer has one such id, so a part's answer fits a page.
+        for part in ids.chunks(kit::page::MAX_LIMIT as usize) {
+            let query = doc! { link_field(provider): { "$in": part } };
+            let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+            found.extend(self.repo.list(scope, query, Sort::Newest, &page).await?.items);
+        }
+        Ok(found)
+    }
+
+    pub async fn get_many(
+        &self,
+        scope: &Scope,
+        ids: &[String],
+    ) -> Result<Vec<Stored<Customer>>, store::Error> {
+        self.repo.get_many(scope, ids).await
     }
 
     pub async fn by_link(

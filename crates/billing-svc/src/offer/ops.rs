@@ -1,6 +1,6 @@
 //! What is done with offers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kit::{Caller, Money, Page, PageRequest, Scope, SharedClock, Timestamp};
 use serde_json::json;
@@ -31,7 +31,18 @@ impl Ledgers {
         Ok(self.store.ledger(scope, customer_id).await?.map(|s| s.body).unwrap_or_default())
     }
 
-    /// The same as a record to be changed.
+    /// Those of these customers to whom something was given that still runs.
+    pub async fn saved(
+        &self,
+        scope: &Scope,
+        customers: &[String],
+        now: Timestamp,
+    ) -> Result<HashSet<String>> {
+        let held = self.store.ledgers(scope, customers).await?;
+        Ok(held.into_iter().filter(|l| l.body.is_saved(now)).map(|l| l.id).collect())
+    }
+
+    /// What a customer holds, as a record to be changed.
     pub async fn own(&self, scope: &Scope, customer_id: &str) -> Result<Stored<Ledger>> {
         Ok(self.store.own_ledger(scope, customer_id).await?)
     }

@@ -189,7 +189,15 @@ impl OfferStore {
         self.ledgers.find(scope, doc! { "_id": customer_id }).await
     }
 
-    /// The same, made where it is missing, so that a claim can be conditional on it.
+    pub async fn ledgers(
+        &self,
+        scope: &Scope,
+        customers: &[String],
+    ) -> Result<Vec<Stored<Ledger>>, store::Error> {
+        self.ledgers.get_many(scope, customers).await
+    }
+
+    /// One customer's, made where it is missing, so that a claim can be conditional on it.
     pub async fn own_ledger(&self, scope: &Scope, customer_id: &str) -> Result<Stored<Ledger>, store::Error> {
         if let Some(found) = self.ledger(scope, customer_id).await? {
             return Ok(found);

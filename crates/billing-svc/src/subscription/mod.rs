@@ -3,6 +3,7 @@
 //! States and rules: `model.rs`.
 
 mod act;
+mod bulk;
 mod model;
 mod ops;
 mod rpc;

@@ -93,6 +93,51 @@ impl SubscriptionStore {
         Ok(self.list(scope, &filter, &PageRequest::new(200, "")).await?.items)
     }
 
+    /// Those that a provider knows by these ids.
+    pub async fn by_externals(
+        &self,
+        scope: &Scope,
+        provider: ProviderKind,
+        ids: &[&str],
+    ) -> Result<Vec<Stored<Subscription>>, store::Error> {
+        let query = doc! { "body.provider": provider.as_str(), "body.external_id": { "$in": ids } };
+        self.all(scope, query).await
+    }
+
+    /// Everything these customers have.
+    pub async fn of_customers(
+        &self,
+        scope: &Scope,
+        ids: &[String],
+    ) -> Result<Vec<Stored<Subscription>>, store::Error> {
+        self.all(scope, doc! { "body.customer_id": { "$in": ids } }).await
+    }
+
+    async fn all(
+        &self,
+        scope: &Scope,
+        query: bson::Document,
+    ) -> Result<Vec<Stored<Subscription>>, store::Error> {
+        let mut found = Vec::new();
+        let mut page = PageRequest::new(kit::page::MAX_LIMIT, "");
+        loop {
+            let part = self.repo.list(scope, query.clone(), Sort::Newest, &page).await?;
+            found.extend(part.items);
+            match part.next_cursor {
+                Some(next) => page = PageRequest::new(kit::page::MAX_LIMIT, next),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    pub async fn insert_many(
+        &self,
+        scope: &Scope,
+        records: Vec<(String, Subscription, Vec<Outgoing>)>,
+    ) -> Result<Vec<Result<(), store::Error>>, store::Error> {
+        self.repo.insert_many(scope, records).await
+    }
+
     pub async fn insert(
         &self,
         scope: &Scope,

@@ -105,3 +105,34 @@ async fn secrets_are_sealed_in_the_database() {
     let sealed = stored.get_document("body").unwrap().get_array("webhook_secrets").unwrap();
     assert_eq!(sealed.len(), 1);
 }
+
+#[tokio::test]
+async fn invariant_9_a_page_read_twice_leaves_the_same_and_customers_follow() {
+    let w = World::start().await;
+    let rows: Vec<_> = (0..150).map(|n| row(&format!("c{n}"))).collect();
+    w.import(Fixtures { rows, prices: Vec::new() }).await;
+    // One that the company knew before, and one whose subscription moves between two syncs.
+    let said = billing_svc::customers::Said {
+        external_id: "c0".into(),
+        name: Some("Countess".into()),
+        ..Default::default()
+    };
+    let own = w.rooms.customers.upsert(&w.caller, &said).await.unwrap();
+    for round in 0..3 {
+        w.rooms.connections.start_sync(&w.caller, ProviderKind::Simulated, None).await.unwrap();
+        w.sync().await;
+        if round == 0 {
+            let provider = w.rooms.connections.provider(&w.scope, ProviderKind::Simulated).await.unwrap();
+            let cancel = billing_svc::providers::Act::CancelAtPeriodEnd { feedback: None };
+            let key = billing_svc::providers::IdempotencyKey::new("theirs");
+            provider.apply(&"sub_c1".into(), &cancel, &key).await.unwrap();
+        }
+        w.minutes_later(1);
+    }
+    let linked = w.rooms.customers.named(&w.scope, "c0").await.unwrap();
+    assert_eq!((linked.id, linked.body.name.as_str()), (own.id, "Countess"));
+    let moved = w.rooms.customers.named(&w.scope, "c1").await.unwrap();
+    assert!(moved.body.at_risk && moved.body.subscription_count == 1);
+    // Each subscription was told once, and the one that moved once more.
+    assert_eq!(w.told_times("subscriptions", "subscription.changed").await, 151);
+}
