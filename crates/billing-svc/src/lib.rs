@@ -31,7 +31,8 @@ use customers::Customers;
 use inbound::{Inbound, Worker};
 use offer::{Ledgers, Offers};
 use redemption::Redemptions;
-use request_lock::Leases;
+use store::Leases;
+use store::grouped::Inserter;
 use subscription::Subscriptions;
 use upstream::Directory;
 
@@ -58,6 +59,9 @@ pub struct Rooms {
     pub inbound: Inbound,
     pub worker: Worker,
     pub leases: Leases,
+    /// Writes received events; its `run` is a task of the service.
+    pub inserts: Inserter<inbound::Event>,
+    pub locks: request_lock::Locks,
 }
 
 impl Rooms {
@@ -104,6 +108,7 @@ impl Rooms {
         );
         let wake = Arc::new(Notify::new());
         let events = inbound::store::EventStore::open(db, clock.clone()).await?;
+        let inserts = events.inserts();
         let inbound =
             Inbound::new(events.clone(), directory, connections.clone(), clock.clone(), wake.clone());
         let worker = Worker::new(
@@ -112,9 +117,10 @@ impl Rooms {
             customers.clone(),
             subscriptions.clone(),
             leases.clone(),
-            clock,
+            clock.clone(),
             wake,
         );
+        let locks = request_lock::Locks::open(db, leases.clone(), clock).await?;
         Ok(Self {
             connections,
             syncs,
@@ -125,6 +131,8 @@ impl Rooms {
             inbound,
             worker,
             leases,
+            inserts,
+            locks,
         })
     }
 }
@@ -161,8 +169,19 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
 }
 
 fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifier) -> kit::Service {
-    let Rooms { connections, syncs, customers, subscriptions, offers, redemptions, inbound, worker, leases } =
-        rooms;
+    let Rooms {
+        connections,
+        syncs,
+        customers,
+        subscriptions,
+        offers,
+        redemptions,
+        inbound,
+        worker,
+        leases: _,
+        inserts,
+        locks,
+    } = rooms;
     let connection_room = connections::Rpc { connections, syncs: syncs.clone() };
     let offer_room = offer::Rpc { offers, redemptions: redemptions.clone() };
     let inbound_room = pb::inbound_service_server::InboundServiceServer::new(inbound::Rpc(inbound));
@@ -175,6 +194,7 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         "offers",
         "redemptions",
         "inbound_events",
+        "lock_releases",
     ];
     collections.extend(providers::simulated::WITH_EVENTS);
     let (ready_db, ready_bus) = (db.clone(), bus.clone());
@@ -192,8 +212,9 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         .room(pb::redemption_service_server::RedemptionServiceServer::new(redemption::Rpc(
             redemptions.clone(),
         )))
-        .room(pb::request_lock_service_server::RequestLockServiceServer::new(request_lock::Rpc(leases)))
+        .room(pb::request_lock_service_server::RequestLockServiceServer::new(request_lock::Rpc(locks)))
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
+        .task("inbox", move |stop| inserts.run(stop))
         .task("inbound", move |stop| worker.run(stop))
         .task("syncs", move |stop| syncs.run(stop))
         .task("redemptions", {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::SharedClock;
-use store::Stored;
+use store::{Leases, Stored};
 
-use crate::request_lock::Leases;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +78,7 @@ impl Syncs {
 
     async fn carry_on(
         &self,
-        lease: &request_lock::Lease,
+        lease: &store::Lease,
         read: Stored<Connection>,
         stop: &CancellationToken,
     ) -> Result<()> {

@@ -2,7 +2,6 @@
 //! for each subscription and abreast across them (`work.rs`). An event only says where to look: what holds is read
 //! from the provider, so that late, doubled and unordered events leave the same state.
 
-mod gate;
 mod model;
 mod ops;
 mod rpc;

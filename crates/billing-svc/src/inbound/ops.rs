@@ -7,7 +7,6 @@ use kit::{Caller, Mode, Page, PageRequest, Scope, SharedClock};
 use store::Stored;
 use tokio::sync::Notify;
 
-use super::gate::Gate;
 use super::model::{Event, Raw, State};
 use super::store::EventStore;
 use crate::connections::Connections;
@@ -20,7 +19,6 @@ use crate::upstream::Directory;
 #[derive(Clone)]
 pub struct Inbound {
     store: EventStore,
-    gate: Arc<Gate>,
     directory: Directory,
     connections: Connections,
     clock: SharedClock,
@@ -47,8 +45,7 @@ impl Inbound {
         clock: SharedClock,
         wake: Arc<Notify>,
     ) -> Self {
-        let gate = Arc::new(Gate::new(store.clone()));
-        Self { store, gate, directory, connections, clock, wake }
+        Self { store, directory, connections, clock, wake }
     }
 
     /// Checks a call and keeps what it says; the first event's id, and whether all was known before. Nothing is worked
@@ -109,7 +106,7 @@ impl Inbound {
     async fn keep(&self, scope: &Scope, kind: ProviderKind, event: Event) -> Result<(String, bool)> {
         let external_id = event.external_id.clone();
         let id = kit::id::new("inb");
-        match self.gate.insert(scope.clone(), id.clone(), event).await {
+        match self.store.insert(scope, id.clone(), event).await {
             Ok(()) => Ok((id, false)),
             Err(e @ store::Error::Duplicate(_)) => {
                 let known = self.store.by_external(scope, kind, &external_id).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::doc;
 use kit::{Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
+use store::grouped::Inserter;
 use store::{Index, Record, Repo, Sort, Stored};
 
 use super::model::{Event, State};
@@ -30,11 +31,13 @@ impl Record for Event {
 #[derive(Clone)]
 pub struct EventStore {
     repo: Repo<Event>,
+    inserts: Inserter<Event>,
 }
 
 impl EventStore {
     pub async fn open(db: &Database, clock: SharedClock) -> Result<Self, store::Error> {
-        Ok(Self { repo: Repo::open(db, clock).await? })
+        let repo = Repo::open(db, clock).await?;
+        Ok(Self { inserts: Inserter::new(repo.clone()), repo })
     }
 
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Event>, store::Error> {
@@ -64,13 +67,14 @@ impl EventStore {
         self.repo.find(scope, query).await
     }
 
-    /// Adds events of any companies in one command; an answer for each.
-    pub async fn insert_all(
-        &self,
-        events: Vec<(Scope, String, Event)>,
-    ) -> Result<Vec<Result<(), store::Error>>, store::Error> {
-        let records = events.into_iter().map(|(scope, id, event)| (scope, id, event, Vec::new())).collect();
-        self.repo.insert_across(records).await
+    /// Adds an event, together with whatever else waits.
+    pub async fn insert(&self, scope: &Scope, id: String, event: Event) -> Result<(), store::Error> {
+        self.inserts.insert(scope, id, event, Vec::new()).await.map(|_| ())
+    }
+
+    /// The queue of inserts, whose `run` must be a task of the service.
+    pub fn inserts(&self) -> Inserter<Event> {
+        self.inserts.clone()
     }
 
     pub async fn replace(

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use kit::{Scope, SharedClock};
-use store::Stored;
+use store::{Leases, Stored};
 
-use crate::request_lock::Leases;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use kit::{Outgoing, Timestamp};
-use store::{Stored, Transaction};
+use store::{Lease, Stored, Transaction};
 
 use super::model::{Before, Redemption, State};
 use super::ops::Redemptions;
 use crate::error::{Error, Result};
 use crate::offer::Ledger;
 use crate::providers::{IdempotencyKey, ProviderError, Snapshot};
-use crate::request_lock::{self, Lease};
+use crate::request_lock;
 
 /// How long a claim waits for somebody else who works on the same subscription.
 const WAIT: Duration = Duration::from_secs(8);

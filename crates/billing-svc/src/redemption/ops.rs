@@ -5,9 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use kit::{Caller, Money, Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
 use serde_json::json;
-use store::{Stored, Transaction};
-
-use crate::request_lock::Leases;
+use store::{Leases, Stored, Transaction};
 
 use super::model::{Claim, Redemption, State, single_use_code};
 use super::store::RedemptionStore;

@@ -1,13 +1,16 @@
 //! Locks on what must not be changed twice at once: leases of the shared store, their names in this service, and the
 //! rooms in which an operator sees and releases them.
 
-mod lease;
+mod ops;
 mod rpc;
+mod store;
 
 use std::time::Duration;
 
+use ::store::{Lease, Leases};
+
 use crate::error::{Error, Result};
-pub use lease::{Lease, Leases};
+pub use ops::Locks;
 pub(crate) use rpc::Rpc;
 
 /// The lock of one subscription.
@@ -27,17 +30,8 @@ pub fn inbound(provider: &str, scope: &kit::Scope, subject: &str) -> String {
 
 /// Takes a lock, waiting for its present holder up to `wait`.
 pub async fn hold(leases: &Leases, key: &str, purpose: &str, wait: Duration) -> Result<Lease> {
-    let begun = tokio::time::Instant::now();
-    let mut pause = Duration::from_millis(15);
-    loop {
-        match leases.acquire(key, "billing-svc", purpose).await {
-            Ok(lease) => return Ok(lease),
-            Err(store::Error::Busy) if begun.elapsed() < wait => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(250));
-            }
-            Err(store::Error::Busy) => return Err(Error::Busy),
-            Err(other) => return Err(other.into()),
-        }
+    match leases.acquire_within(key, crate::NAME, purpose, wait).await {
+        Err(::store::Error::Busy) => Err(Error::Busy),
+        other => Ok(other?),
     }
 }

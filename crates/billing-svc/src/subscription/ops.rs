@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use kit::{Caller, Page, PageRequest, Scope, SharedClock};
-use store::Stored;
-
-use crate::request_lock::Leases;
+use store::{Leases, Stored};
 
 use super::model::{Reading, State, Subscription};
 use super::store::{Filter, SubscriptionStore};

@@ -149,3 +149,17 @@ async fn a_flow_finds_its_subject_by_any_name() {
     let strangers = w.rooms.subscriptions.subject(&w.scope, "bob", &s.id).await.unwrap_err();
     assert_eq!(strangers.slug(), "not_found");
 }
+
+#[tokio::test]
+async fn an_operator_sees_locks_and_takes_one_from_its_holder() {
+    let w = World::start().await;
+    let operator = kit::Caller { role: kit::Role::KaleAdmin, scope: None, ..w.caller.clone() };
+    let lease = w.rooms.leases.acquire("subscription:sub_1", "somebody", "test").await.unwrap();
+    let held = w.rooms.locks.held(&kit::PageRequest::new(0, "")).await.unwrap();
+    assert_eq!(held.items.into_iter().map(|l| l.id).collect::<Vec<_>>(), ["subscription:sub_1"]);
+    w.rooms.locks.release(&operator, "subscription:sub_1").await.unwrap();
+    assert!(lease.renew().await.is_err(), "the holder finds out");
+    let gone = w.rooms.locks.release(&operator, "subscription:sub_1").await.unwrap_err();
+    assert_eq!(gone.slug(), "not_found");
+    assert_eq!(w.told("lock_releases").await, ["audit.recorded"]);
+}

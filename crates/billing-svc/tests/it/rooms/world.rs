@@ -122,7 +122,10 @@ impl World {
         });
         let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
         let directory = Directory::fixed([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
-        Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory).await.unwrap()
+        let rooms =
+            Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory).await.unwrap();
+        in_background(rooms.inserts.clone().run(CancellationToken::new()));
+        rooms
     }
 
     pub async fn connect(&self, caller: &Caller) {
@@ -203,6 +206,12 @@ impl World {
     pub async fn told_times(&self, collection: &str, kind: &str) -> usize {
         self.told(collection).await.iter().filter(|k| *k == kind).count()
     }
+}
+
+/// What a service would run as a task; the test's runtime ends it.
+#[expect(clippy::disallowed_methods, reason = "the test is the process")]
+fn in_background(work: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    tokio::spawn(work);
 }
 
 pub fn row(id: &str) -> Fixture {
