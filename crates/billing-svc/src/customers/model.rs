@@ -194,18 +194,19 @@ impl Customer {
     /// With what the provider says; empty fields are filled, and the provider's newer word replaces its older one.
     pub fn linked(&self, provider: ProviderKind, seen: &CustomerSnapshot) -> Self {
         let key = provider.as_str();
-        let first = !self.link_versions.contains_key(key);
-        let newer = self.link_versions.get(key).is_none_or(|v| seen.provider_version >= *v);
+        let before = self.link_versions.get(key).copied();
         let mut next = self.clone();
         next.links.insert(key.to_owned(), seen.id.as_str().to_owned());
-        if !newer || seen.deleted {
+        if seen.deleted || before.is_some_and(|v| seen.provider_version < v) {
             return next;
         }
         next.link_versions.insert(key.to_owned(), seen.provider_version);
-        // At first sight what the company said itself stays; later the provider tells of changes.
+        // At first sight, and while nothing moved there, what the company said itself stays; later the provider tells
+        // of changes.
+        let moved = before.is_some_and(|v| seen.provider_version > v);
         let take = |field: &mut String, said: &Option<String>| {
             if let Some(said) = said
-                && (field.is_empty() || !first)
+                && (field.is_empty() || moved)
             {
                 *field = said.clone();
             }

@@ -50,6 +50,7 @@ async fn a_company_at_stripe_is_read_in_kept_and_kept_up_to_date() {
     let directory = Directory::fixed([("cpk_1".to_owned(), "com_1".to_owned())]);
     let url = Some(fake.url().to_owned());
     let rooms = Rooms::open(&db, clock, vault, opener, url, directory).await.unwrap();
+    tokio::spawn(rooms.inserts.clone().run(CancellationToken::new()));
     let scope = Scope::new("com_1", Mode::Test);
     let caller = Caller {
         role: Role::RetAdmin,
