@@ -123,6 +123,13 @@ pub fn refreshed(scope: &Scope, job: &str, customers: u64, personas: &[Tally], n
     with_id(id, scope, now, "persona.refreshed", job, 1, Data::PersonasRefreshed(data))
 }
 
+/// `persona.refreshed` of a refresh that failed too often.
+pub fn refresh_failed(scope: &Scope, job: &str, why: &str, now: Timestamp) -> Outgoing {
+    let data = PersonasRefreshed { job_id: job.to_owned(), failure: why.to_owned(), ..Default::default() };
+    let id = format!("evt_{job}_refreshed");
+    with_id(id, scope, now, "persona.refreshed", job, 1, Data::PersonasRefreshed(data))
+}
+
 /// `usage.upload.completed`.
 pub fn upload_completed(
     scope: &Scope,

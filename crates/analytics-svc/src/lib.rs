@@ -141,7 +141,14 @@ impl Rooms {
                 other => other,
             },
             work::ENRICH => self.usage.enrich(&scope, &job.key).await,
-            work::REFRESH => self.refreshes.run(&scope, &job.id).await,
+            work::REFRESH => match self.refreshes.run(&scope, &job.id).await {
+                Err(e) if last => {
+                    // The cause is in the log; what is told outside says only that it failed.
+                    self.refreshes.give_up(&scope, &job.id, "the refresh failed on our side").await?;
+                    Err(e)
+                }
+                other => other,
+            },
             work::RECOMPUTE => {
                 self.customers.recompute_all(&scope).await?;
                 self.work.refresh(&scope).await.map(drop)

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use kit::{Scope, SharedClock};
 
 use super::board::Boards;
 use super::model::{Refresh, Standing, Tally};
 use super::store::PersonaStore;
 use crate::error::Error;
-use crate::events::{announce, refreshed};
+use crate::events::{announce, refresh_failed, refreshed};
 use crate::facts::{Customers, Write};
 
 /// The kind of the job.
@@ -48,7 +49,18 @@ impl Refreshes {
             let now = self.clock.now();
             let mut all = true;
             let mut changed = self.customers.changed(scope, &board).await?;
-            while let Some(chunk) = changed.next().await {
+            let mut writing: Option<BoxFuture<'_, Result<bool, Error>>> = None;
+            loop {
+                // The next chunk is read while the last one is written.
+                let written = async {
+                    match writing.take() {
+                        Some(write) => write.await,
+                        None => Ok(true),
+                    }
+                };
+                let (next, written) = tokio::join!(changed.next(), written);
+                all &= written?;
+                let Some(chunk) = next else { break };
                 let mut writes = Vec::new();
                 for found in chunk? {
                     let mut customer = found.customer.clone();
@@ -64,13 +76,19 @@ impl Refreshes {
                     told += events.len();
                     writes.push(Write::moved(found, customer, events));
                 }
-                all &= self.customers.write_personas(scope, writes).await?;
+                writing = Some(self.customers.write_personas(scope, writes).boxed());
             }
             if all {
                 break;
             }
         }
         self.end(scope, job, &board, &moved).await
+    }
+
+    /// Tells that a refresh was given up. Memberships stay as far as it got; the next one goes on from there.
+    pub async fn give_up(&self, scope: &Scope, job: &str, why: &str) -> Result<(), Error> {
+        let events = vec![refresh_failed(scope, job, why, self.clock.now())];
+        self.store.ended(scope, job, Refresh::default(), events).await
     }
 
     async fn end(

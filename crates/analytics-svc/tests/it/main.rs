@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so and stop")]
 
 mod events;
+mod indexes;
 mod personas;
 mod reports;
 mod rules;
 mod service;
+mod speed;
 mod usage;
 mod world;

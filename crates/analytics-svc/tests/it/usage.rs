@@ -188,3 +188,30 @@ async fn an_unreadable_file_is_rejected_and_an_interrupted_one_failed() {
     let all = world.everything(&["usage_uploads"]).await;
     assert!(all.contains("interrupted"), "{all}");
 }
+
+/// A line of this process's status, in KiB.
+fn kib(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Tests run in processes of their own, so the peak is this test's.
+#[tokio::test]
+async fn memory_stays_small_whatever_the_size_of_the_file() {
+    let world = World::in_a_folder().await;
+    world.customers(20).await;
+    let before = kib("VmRSS");
+    let rows = 48_000;
+    let chunks = (0..rows).map(|n| {
+        let header = if n == 0 { "external_id,period,note\n" } else { "" };
+        Ok(Bytes::from(format!("{header}ext-{},2031-{n},{:0>980}\n", n % 20, n)))
+    });
+    let head = Head { dataset: "notes".into(), auto_confirm: true, ..Head::default() };
+    let upload = world.rooms.usage.upload(&world.caller, head, stream::iter(chunks)).await.unwrap();
+    assert!(upload.body.bytes > 47_000_000, "{}", upload.body.bytes);
+    world.rooms.usage.run(&world.scope, &upload.id).await.unwrap();
+    let grown = kib("VmHWM") - before;
+    assert_eq!(world.upload(&upload.id).await.counts.imported, rows);
+    assert!(grown < 64 * 1024, "{grown} KiB for a file of {} KiB", upload.body.bytes / 1024);
+}

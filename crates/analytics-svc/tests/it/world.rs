@@ -19,23 +19,35 @@ pub struct World {
     pub db: mongodb::Database,
     pub caller: Caller,
     ears: Arc<Ears>,
+    _folder: Option<Folder>,
     // Dropped last: takes the databases away.
     _test: testkit::TestDb,
 }
 
 impl World {
     pub async fn new() -> Self {
+        Self::with(Objects::memory()).await
+    }
+
+    /// One that keeps files as a service does.
+    pub async fn in_a_folder() -> Self {
+        let folder = std::env::temp_dir().join(kit::id::new("objects"));
+        let world = Self::with(Objects::folder(&folder).unwrap()).await;
+        Self { _folder: Some(Folder(folder)), ..world }
+    }
+
+    async fn with(objects: Objects) -> Self {
         let test = testkit::mongo().await;
         let clock = testkit::clock();
         let db = test.db("analytics").await;
-        let rooms = Rooms::open(&db, Arc::new(clock.clone()), Objects::memory(), 0).await.unwrap();
+        let rooms = Rooms::open(&db, Arc::new(clock.clone()), objects, 0).await.unwrap();
         let scope = Scope::new("com_1", Mode::Live);
         let caller = Caller {
             role: Role::RetAdmin,
             actor: Actor::new("user", "usr_1"),
             ..Caller::internal("test", Some(scope.clone()))
         };
-        Self { ears: rooms.ears(), rooms, clock, scope, db, caller, _test: test }
+        Self { ears: rooms.ears(), rooms, clock, scope, db, caller, _folder: None, _test: test }
     }
 
     /// Runs the grouped inserts and the queue beside the test, until it ends.
@@ -154,6 +166,15 @@ impl World {
             }
         }
         all
+    }
+}
+
+/// A folder that goes with its world.
+struct Folder(std::path::PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
     }
 }
 
