@@ -237,7 +237,7 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         })
         .ready("mongodb", move || {
             let db = ready_db.clone();
-            async move { Ok(store::ready(&db).await?) }
+            async move { store::ready(&db).await }
         })
         .ready("nats", move || {
             let bus = ready_bus.clone();

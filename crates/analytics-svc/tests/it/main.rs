@@ -1,6 +1,11 @@
 //! The rooms of analytics on a real database.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so and stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "a test that cannot go on should stop and say where"
+)]
 
 mod events;
 mod indexes;
@@ -8,6 +13,5 @@ mod personas;
 mod reports;
 mod rules;
 mod service;
-mod speed;
 mod usage;
 mod world;

@@ -1,6 +1,11 @@
 //! Tests of the service against real servers and fakes.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "a test that cannot go on should stop and say where"
+)]
 
 mod localstripe;
 mod provider_contract;

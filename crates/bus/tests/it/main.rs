@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::large_futures,
     reason = "a test that cannot go on should stop and say where"
 )]
 

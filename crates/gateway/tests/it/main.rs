@@ -1,6 +1,11 @@
 //! The door, tried from outside: every operation of the protos, in front of upstreams that count what reaches them.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot go on stops")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "a test that cannot go on should stop and say where"
+)]
 
 mod bad_input;
 mod credentials;

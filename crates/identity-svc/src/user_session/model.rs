@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn the_token_before_is_good_for_ten_seconds() {
         let s = session();
-        let at = |seconds| Timestamp::from_second(1_700_000_000 + seconds).unwrap();
+        let at = |seconds: i64| Timestamp::from_second(1_700_000_000 + seconds).unwrap();
         assert_eq!(s.presented("new", at(9_999)), Presented::Current);
         assert_eq!(s.presented("old", at(10)), Presented::JustUsed);
         assert_eq!(s.presented("old", at(11)), Presented::Reused);

@@ -38,7 +38,8 @@ impl Handler for Mailbox {
 }
 
 pub struct Rig {
-    pub db: TestDb,
+    // Kept to be dropped last: it takes the databases away.
+    _db: TestDb,
     pub clock: MovedClock,
     pub up: Upstream,
     mails: Mailbox,
@@ -82,7 +83,7 @@ impl Rig {
         let key = Arc::new(SigningKey::from_seed(&seed).unwrap());
         let minter = Minter::new("gateway", key, Arc::new(clock.clone()));
         let up = Upstream::new("identity-svc", &address, minter).unwrap();
-        Self { db, clock, up, mails, stop, tasks }
+        Self { _db: db, clock, up, mails, stop, tasks }
     }
 
     /// A request in somebody's name.

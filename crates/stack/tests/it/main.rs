@@ -1,6 +1,11 @@
 //! Journeys through the whole system, over real gRPC and HTTP, on real servers.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop and say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "a test that cannot go on should stop and say where"
+)]
 
 mod a_customer_cancels;
 mod a_customer_is_saved;

@@ -16,12 +16,14 @@ use crate::repo::scope;
 
 const KIND: &str = "refresh";
 
+type Answer = dyn Fn(&Running) -> Result<(), Failure> + Send + Sync;
+
 /// Notes what it does, and answers as it is told.
 struct Worker {
     seen: Mutex<Vec<(String, String)>>,
     /// A permit for each run that may end.
     gate: Semaphore,
-    answer: Box<dyn Fn(&Running) -> Result<(), Failure> + Send + Sync>,
+    answer: Box<Answer>,
 }
 
 impl Worker {

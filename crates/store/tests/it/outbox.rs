@@ -66,7 +66,7 @@ async fn what_was_written_is_heard_once_though_it_was_published_twice() {
     relay.await.unwrap().unwrap();
     consumer.await.unwrap().unwrap();
 
-    let heard = heard.0.lock().unwrap();
+    let heard = heard.0.lock().unwrap().clone();
     assert_eq!(heard.len(), 3);
     assert_eq!(heard[0], Incoming { deliveries: 1, ..incoming(&sent) });
     let left = notes.find_one(bson::doc! {}).await.unwrap().unwrap();
