@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bson::{Document, doc};
+use futures_util::TryStreamExt;
 use kit::{Mode, Scope, Timestamp};
 use mongodb::options::{IndexOptions, ReturnDocument};
 use mongodb::{Collection, Database, IndexModel};
@@ -45,9 +46,15 @@ impl WorkStore {
             .partial_filter_expression(doc! { "state": "queued" })
             .build();
         let keys = doc! { "company_id": 1, "mode": 1, "kind": 1, "key": 1 };
-        jobs.create_index(IndexModel::builder().keys(keys.clone()).options(waiting).build())
-            .await
-            .map_err(failed)?;
+        let running = IndexOptions::builder()
+            .name("running".to_owned())
+            .unique(true)
+            .partial_filter_expression(doc! { "state": "leased" })
+            .build();
+        for options in [waiting, running] {
+            let index = IndexModel::builder().keys(keys.clone()).options(options).build();
+            jobs.create_index(index).await.map_err(failed)?;
+        }
         let due = IndexOptions::builder().name("due".to_owned()).build();
         let keys = doc! { "state": 1, "run_at": 1 };
         jobs.create_index(IndexModel::builder().keys(keys).options(due).build()).await.map_err(failed)?;
@@ -109,29 +116,41 @@ impl WorkStore {
         Err(store::Error::Busy.into())
     }
 
-    /// Takes the work that has waited longest, and what a dead worker left.
+    /// Takes what a dead worker left, and the work that has waited longest. Work that is under way is not begun a second
+    /// time beside it: two refreshes at once, one of them with the personas of before, would undo each other.
     pub async fn claim(&self, now: Timestamp, lease: Duration) -> Result<Option<Job>, Error> {
         let at = store::time::to_bson(now);
-        for due in [
-            doc! { "state": "leased", "lease_until": { "$lt": at } },
-            doc! { "state": "queued", "run_at": { "$lte": at } },
-        ] {
-            let update = doc! {
-                "$set": { "state": "leased", "lease_until": until(now, lease) },
-                "$inc": { "attempts": 1 },
-            };
-            let found = self
-                .jobs
-                .find_one_and_update(due, update)
-                .sort(doc! { "run_at": 1 })
-                .return_document(ReturnDocument::After)
-                .await
-                .map_err(failed)?;
-            if found.is_some() {
-                return Ok(found);
-            }
+        let left = self.take(doc! { "state": "leased", "lease_until": { "$lt": at } }, now, lease).await?;
+        if left.is_some() {
+            return Ok(left);
         }
-        Ok(None)
+        let mut due = doc! { "state": "queued", "run_at": { "$lte": at } };
+        let running: Vec<Job> = self
+            .jobs
+            .find(doc! { "state": "leased" })
+            .await
+            .map_err(failed)?
+            .try_collect()
+            .await
+            .map_err(failed)?;
+        let same = |job: &Job| doc! { "company_id": &job.company_id, "mode": job.mode.as_str(), "kind": &job.kind, "key": &job.key };
+        if !running.is_empty() {
+            due.insert("$nor", running.iter().map(same).collect::<Vec<_>>());
+        }
+        match self.take(due, now, lease).await {
+            // Another worker was faster; it looks again.
+            Err(Error::Store(store::Error::Duplicate(_))) => Ok(None),
+            other => other,
+        }
+    }
+
+    async fn take(&self, due: Document, now: Timestamp, lease: Duration) -> Result<Option<Job>, Error> {
+        let update = doc! {
+            "$set": { "state": "leased", "lease_until": until(now, lease) },
+            "$inc": { "attempts": 1 },
+        };
+        let taken = self.jobs.find_one_and_update(due, update).sort(doc! { "run_at": 1 });
+        taken.return_document(ReturnDocument::After).await.map_err(failed)
     }
 
     pub async fn renew(&self, job: &Job, now: Timestamp, lease: Duration) -> Result<(), Error> {

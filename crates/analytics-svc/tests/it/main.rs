@@ -14,4 +14,5 @@ mod reports;
 mod rules;
 mod service;
 mod usage;
+mod work;
 mod world;
