@@ -33,8 +33,8 @@ impl Running {
         let folder = std::env::temp_dir().join(&data.mongo_prefix);
         let config = Config::try_parse_from([
             "analytics-svc",
-            "--inner-key",
-            seed.expose_secret(),
+            // With `=`, as a key may begin with a dash.
+            &format!("--inner-key={}", seed.expose_secret()),
             "--mongo-uri",
             &data.mongo_uri,
             "--mongo-prefix",

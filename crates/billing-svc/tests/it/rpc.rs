@@ -46,10 +46,9 @@ impl Served {
         let seed = SigningKey::new_seed();
         let args = [
             "billing-svc",
-            "--inner-key",
-            seed.expose_secret(),
-            "--secrets-key",
-            seed.expose_secret(),
+            // With `=`, as a key may begin with a dash.
+            &format!("--inner-key={}", seed.expose_secret()),
+            &format!("--secrets-key={}", seed.expose_secret()),
             "--mongo-uri",
             &db.data.mongo_uri,
             "--mongo-prefix",

@@ -27,8 +27,8 @@ impl Replica {
     async fn start(data: &kit::config::Data, seed: &str, stop: CancellationToken) -> Self {
         let config = content_svc::Config::try_parse_from([
             "content-svc",
-            "--inner-key",
-            seed,
+            // With `=`, as a key may begin with a dash.
+            &format!("--inner-key={seed}"),
             "--mongo-uri",
             &data.mongo_uri,
             "--mongo-prefix",

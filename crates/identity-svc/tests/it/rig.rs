@@ -64,8 +64,12 @@ impl Rig {
         let clock = testkit::clock();
         let seed = SigningKey::new_seed();
         let secrets = SigningKey::new_seed();
-        let mut args = vec!["identity-svc", "--inner-key", seed.expose_secret(), "--secrets-key"];
-        args.extend([secrets.expose_secret(), "--bootstrap-admin", OPERATOR]);
+        // With `=`, as a key may begin with a dash.
+        let keys = [
+            format!("--inner-key={}", seed.expose_secret()),
+            format!("--secrets-key={}", secrets.expose_secret()),
+        ];
+        let mut args = vec!["identity-svc", &keys[0], &keys[1], "--bootstrap-admin", OPERATOR];
         args.extend(more);
         let mut config = Config::try_parse_from(args).unwrap();
         config.data = db.data.clone();

@@ -118,7 +118,7 @@ impl World {
         let key = Arc::new(SigningKey::from_seed(&seed).unwrap());
         let minter = Minter::new("notify-svc", key, Arc::new(clock.clone()));
         let directory = Directory::new(Upstream::new("identity-svc", &address, minter).unwrap());
-        let config = Config::parse_from(["notify-svc", "--inner-key", seed.expose_secret()]);
+        let config = Config::parse_from(["notify-svc", &format!("--inner-key={}", seed.expose_secret())]);
         let mailbox = Arc::new(Mailbox::default());
         let rooms =
             Rooms::open(&db, Arc::new(clock.clone()), &config, directory, mailbox.clone()).await.unwrap();
