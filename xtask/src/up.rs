@@ -92,7 +92,7 @@ pub fn load_into(stack: &Path, folder: &Path, args: &[String]) -> Result<()> {
     let mut command = Command::new(stack);
     command.arg("load").arg("--endpoints").arg(folder.join("endpoints.json")).args(args);
     shell::status(&mut command)
-        .context("the demo company was not loaded; the service's log says why (.dev/run/*.log)")
+        .context("the company was not loaded; why stands above, and more of it in the logs (.dev/run/*.log)")
 }
 
 /// Starts the services of a folder, in one process or in six, and waits until each is ready.

@@ -103,6 +103,10 @@ pub async fn run(options: Options, clock: SharedClock) -> Result<()> {
         return note(&options.endpoints, &mut endpoints, place, loaded);
     }
     let loaded = load(&options, &api, &endpoints, &clock).await?;
+    if let Some(slug) = place {
+        done(&format!("its keys stand in {}", options.endpoints.display()));
+        done(&format!("`cargo xtask link --slug {slug}` makes a link to its cancel page"));
+    }
     note(&options.endpoints, &mut endpoints, place, loaded)
 }
 
