@@ -10,10 +10,13 @@
 mod a_customer_cancels;
 mod a_customer_is_saved;
 mod a_trace_holds_every_hop;
+mod any_service_may_die;
+mod companies_do_not_see_each_other;
 mod company;
 mod faults;
 mod loading;
 mod sink;
 mod stripe_tells_of_a_change;
+mod the_hosted_page_in_a_browser;
 mod the_hosted_page_needs_no_scripts;
 mod world;

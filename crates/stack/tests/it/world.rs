@@ -15,6 +15,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 
 pub struct World {
     pub stack: Running,
+    pub clock: Arc<MovedClock>,
     minter: Minter,
     files: Folder,
     /// Last, so that databases go when nobody uses them any more.
@@ -60,9 +61,9 @@ impl World {
         let settings =
             settings.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect();
         let drain = Duration::from_secs(5);
-        let options = Options { settings, listen: BTreeMap::new(), clock, drain };
+        let options = Options { settings, listen: BTreeMap::new(), clock: clock.clone(), drain };
         let stack = stack::start(options).await.unwrap();
-        let world = Self { stack, minter, files, _data: data };
+        let world = Self { stack, clock, minter, files, _data: data };
         for name in world.stack.names() {
             world.until_ready(name).await;
         }
