@@ -63,12 +63,12 @@ pub struct Options {
     /// The company's short name in addresses; what has been loaded under it is left as it is.
     #[arg(long, default_value = "fernline")]
     slug: String,
-    /// The retention admin's e-mail address.
-    #[arg(long, default_value = "admin@fernline.example")]
-    admin: String,
-    /// The retention expert's e-mail address.
-    #[arg(long, default_value = "expert@fernline.example")]
-    expert: String,
+    /// The retention admin's e-mail address; `admin@SLUG.example` when left out.
+    #[arg(long)]
+    admin: Option<String>,
+    /// The retention expert's e-mail address; `expert@SLUG.example` when left out.
+    #[arg(long)]
+    expert: Option<String>,
     /// The company's currency.
     #[arg(long, default_value = "USD")]
     currency: String,
@@ -90,6 +90,16 @@ pub struct Options {
     /// Load only the first so many customers.
     #[arg(long)]
     most: Option<usize>,
+}
+
+impl Options {
+    fn admin(&self) -> String {
+        self.admin.clone().unwrap_or_else(|| format!("admin@{}.example", self.slug))
+    }
+
+    fn expert(&self) -> String {
+        self.expert.clone().unwrap_or_else(|| format!("expert@{}.example", self.slug))
+    }
 }
 
 /// Loads the company. A company that was loaded whole is left as it is, and gets a fresh link to its cancel page.
@@ -132,9 +142,9 @@ async fn load(options: &Options, api: &Api, endpoints: &Value, clock: &SharedClo
     let as_operator = operator
         .with_header("retention-company", id.clone())
         .with_header("retention-reason", "setting up the company".into());
-    people::join(api, &as_operator, &mailbox, (&options.admin, "Retention admin", "ret_admin")).await?;
-    let admin = people::sign_in(api, &mailbox, &options.admin).await?;
-    people::join(api, &admin, &mailbox, (&options.expert, "Retention expert", "ret_exp")).await?;
+    people::join(api, &as_operator, &mailbox, (&options.admin(), "Retention admin", "ret_admin")).await?;
+    let admin = people::sign_in(api, &mailbox, &options.admin()).await?;
+    people::join(api, &admin, &mailbox, (&options.expert(), "Retention expert", "ret_exp")).await?;
     let live = people::api_key(&admin, &id, "live", "loader").await?;
     let test = people::api_key(&admin, &id, "test", "loader").await?;
     let machine = api.with_token(&live);
@@ -159,7 +169,7 @@ async fn load(options: &Options, api: &Api, endpoints: &Value, clock: &SharedClo
         "company_id": id,
         "company_key": text(&company, "/public_key")?,
         "slug": options.slug,
-        "users": { "kale_admin": operator_address, "ret_admin": options.admin, "ret_exp": options.expert },
+        "users": { "kale_admin": operator_address, "ret_admin": options.admin(), "ret_exp": options.expert() },
         "api_key_live": live,
         "api_key_test": test,
         "customers": to_try(&rows),
