@@ -120,7 +120,8 @@ impl Rooms {
             clock.clone(),
             wake,
         );
-        let locks = request_lock::Locks::open(db, leases.clone(), clock).await?;
+        let releases = request_lock::ReleaseStore::open(db, clock.clone()).await?;
+        let locks = request_lock::Locks::new(leases.clone(), releases, clock);
         Ok(Self {
             connections,
             syncs,

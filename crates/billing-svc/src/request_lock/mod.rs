@@ -12,6 +12,7 @@ use ::store::{Lease, Leases};
 use crate::error::{Error, Result};
 pub use ops::Locks;
 pub(crate) use rpc::Rpc;
+pub use store::ReleaseStore;
 
 /// The lock of one subscription.
 pub fn subscription(id: &str) -> String {

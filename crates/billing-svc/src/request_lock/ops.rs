@@ -1,7 +1,6 @@
 //! What operators do with locks.
 
 use kit::{Caller, Page, PageRequest, Scope, SharedClock};
-use mongodb::Database;
 use serde_json::json;
 use store::lease::Held;
 use store::{Leases, Stored};
@@ -19,8 +18,8 @@ pub struct Locks {
 }
 
 impl Locks {
-    pub async fn open(db: &Database, leases: Leases, clock: SharedClock) -> Result<Self> {
-        Ok(Self { leases, releases: ReleaseStore::open(db, clock.clone()).await?, clock })
+    pub fn new(leases: Leases, releases: ReleaseStore, clock: SharedClock) -> Self {
+        Self { leases, releases, clock }
     }
 
     pub async fn held(&self, page: &PageRequest) -> Result<Page<Stored<Held>>> {

@@ -2,6 +2,7 @@
 //! tried, and what could not be carried out at once is carried out later (`settle.rs`); `saved` and `canceled` come from
 //! reading the provider back, never from the browser.
 
+mod advance;
 mod billing;
 mod convert;
 mod model;

@@ -5,14 +5,13 @@
 //! field is always written, one with presence only when it is there, a list or map also when it is empty.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 use super::bind::short_name;
+use super::well_known::{duration, list_value, mask, structure, timestamp, value};
 
 /// The message cannot be read: damaged, or another service's newer form of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +71,7 @@ enum Type {
 
 /// A value as it stands on the wire.
 #[derive(Clone, Copy)]
-enum Wire<'a> {
+pub(super) enum Wire<'a> {
     Varint(u64),
     Fixed64(u64),
     Fixed32(u32),
@@ -80,7 +79,7 @@ enum Wire<'a> {
 }
 
 /// How deep messages may be nested; prost stops at 100.
-const DEEPEST: usize = 100;
+pub(super) const DEEPEST: usize = 100;
 
 impl Plans {
     /// Plans for these types and all they hold.
@@ -376,12 +375,12 @@ fn default(kind: &Type, out: &mut Vec<u8>) -> Result<(), Damaged> {
     Ok(())
 }
 
-fn integer(n: impl itoa::Integer, out: &mut Vec<u8>) {
+pub(super) fn integer(n: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
 }
 
 /// JSON has no infinities; protobuf's own mapping writes them as text.
-fn number(n: f64, short: Option<f32>, out: &mut Vec<u8>) {
+pub(super) fn number(n: f64, short: Option<f32>, out: &mut Vec<u8>) {
     let written = match (n.is_finite(), short) {
         (true, None) => serde_json::to_vec(&n),
         (true, Some(f)) => serde_json::to_vec(&f),
@@ -391,7 +390,7 @@ fn number(n: f64, short: Option<f32>, out: &mut Vec<u8>) {
     out.extend_from_slice(&written.unwrap_or_default());
 }
 
-fn text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn text(text: &str, out: &mut Vec<u8>) {
     // Writing to memory does not fail.
     serde_json::to_writer(out, text).ok();
 }
@@ -422,7 +421,7 @@ fn varint(bytes: &[u8]) -> Result<(u64, &[u8]), Damaged> {
 }
 
 /// The fields of an encoded message, in the order of the wire.
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn field(&mut self) -> Result<(u32, Wire<'a>), Damaged> {
@@ -465,120 +464,4 @@ impl<'a> Iterator for Reader<'a> {
         }
         Some(field)
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "what protobuf says of its varints"
-)]
-fn seconds_and_nanos(encoded: &[u8]) -> Result<(i64, i32), Damaged> {
-    let (mut seconds, mut nanos) = (0, 0);
-    for item in Reader(encoded) {
-        match item? {
-            (1, Wire::Varint(n)) => seconds = n as i64,
-            (2, Wire::Varint(n)) => nanos = n as i32,
-            _ => {}
-        }
-    }
-    Ok((seconds, nanos))
-}
-
-fn timestamp(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), Damaged> {
-    let (seconds, nanos) = seconds_and_nanos(encoded)?;
-    let at = jiff::Timestamp::new(seconds, nanos).map_err(|_| Damaged)?;
-    write!(out, "\"{at}\"").map_err(|_| Damaged)
-}
-
-fn duration(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), Damaged> {
-    let (seconds, nanos) = seconds_and_nanos(encoded)?;
-    let sign = if seconds < 0 || nanos < 0 { "-" } else { "" };
-    let mut text = format!("{sign}{}", seconds.unsigned_abs());
-    if nanos != 0 {
-        write!(text, ".{:09}", nanos.unsigned_abs()).map_err(|_| Damaged)?;
-        text.truncate(text.trim_end_matches('0').len());
-    }
-    write!(out, "\"{text}s\"").map_err(|_| Damaged)
-}
-
-fn mask(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), Damaged> {
-    let mut paths = Vec::new();
-    for item in Reader(encoded) {
-        if let (1, Wire::Bytes(path)) = item? {
-            paths.push(std::str::from_utf8(path).map_err(|_| Damaged)?);
-        }
-    }
-    text(&paths.join(","), out);
-    Ok(())
-}
-
-fn structure(encoded: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Damaged> {
-    let mut sorted = std::collections::BTreeMap::new();
-    for item in Reader(encoded) {
-        let (1, Wire::Bytes(entry)) = item? else { continue };
-        let (mut name, mut held): (&[u8], &[u8]) = (&[], &[]);
-        for item in Reader(entry) {
-            match item? {
-                (1, Wire::Bytes(b)) => name = b,
-                (2, Wire::Bytes(b)) => held = b,
-                _ => {}
-            }
-        }
-        sorted.insert(std::str::from_utf8(name).map_err(|_| Damaged)?, held);
-    }
-    out.push(b'{');
-    for (at, (name, held)) in sorted.into_iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        text(name, out);
-        out.push(b':');
-        value(held, depth + 1, out)?;
-    }
-    out.push(b'}');
-    Ok(())
-}
-
-fn value(encoded: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Damaged> {
-    if depth > DEEPEST {
-        return Err(Damaged);
-    }
-    let mut last = None;
-    for item in Reader(encoded) {
-        last = Some(item?);
-    }
-    match last {
-        Some((2, Wire::Fixed64(bits))) => {
-            let n = f64::from_bits(bits);
-            // A whole number is written as one: that is how it was sent.
-            #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small")]
-            if n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0 {
-                integer(n as i64, out);
-            } else {
-                number(n, None, out);
-            }
-        }
-        Some((3, Wire::Bytes(b))) => text(std::str::from_utf8(b).map_err(|_| Damaged)?, out),
-        Some((4, Wire::Varint(n))) => out.extend_from_slice(if n != 0 { b"true" } else { b"false" }),
-        Some((5, Wire::Bytes(b))) => structure(b, depth + 1, out)?,
-        Some((6, Wire::Bytes(b))) => list_value(b, depth + 1, out)?,
-        _ => out.extend_from_slice(b"null"),
-    }
-    Ok(())
-}
-
-fn list_value(encoded: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Damaged> {
-    out.push(b'[');
-    let mut first = true;
-    for item in Reader(encoded) {
-        if let (1, Wire::Bytes(held)) = item? {
-            if !first {
-                out.push(b',');
-            }
-            first = false;
-            value(held, depth + 1, out)?;
-        }
-    }
-    out.push(b']');
-    Ok(())
 }

@@ -9,3 +9,4 @@ pub mod openapi;
 pub mod problem;
 pub mod schema;
 pub mod template;
+mod well_known;

@@ -1,0 +1,140 @@
+//! From one page of a visit to the next.
+
+use std::sync::Arc;
+
+use kit::{Caller, Scope};
+use store::Stored;
+
+use super::billing::Segments;
+use super::model::{FlowSession, State};
+use super::ops::FlowSessions;
+use crate::engine::{Decision, Halt, choose, walk};
+use crate::error::Error;
+use crate::versioned::Frozen;
+use crate::workflow::{EndOutcome, WorkflowContent};
+
+impl FlowSessions {
+    /// The frozen workflow of a visit.
+    pub(super) async fn frozen(
+        &self,
+        scope: &Scope,
+        session: &FlowSession,
+    ) -> Result<Option<Arc<Frozen<WorkflowContent>>>, Error> {
+        let Some(flow) = &session.flow else { return Ok(None) };
+        Ok(Some(self.workflows.version(scope, &flow.id, &flow.hash).await?))
+    }
+
+    /// Where an exit of the node leads that the visit stands at.
+    pub(super) async fn exit(
+        &self,
+        scope: &Scope,
+        session: &FlowSession,
+        name: &str,
+    ) -> Result<Option<String>, Error> {
+        let frozen = self.frozen(scope, session).await?;
+        let node = frozen.as_ref().and_then(|f| f.content.node(&session.node));
+        let exits = node.map(|n| n.kind.exits()).unwrap_or_default();
+        Ok(exits.into_iter().find(|(exit, _)| exit == name).map(|(_, to)| to.to_owned()))
+    }
+
+    /// Goes on from a node to the next page, asking billing where offers are to be looked at. Without a node, the plain
+    /// way to cancel is shown.
+    pub(super) async fn advance(
+        &self,
+        read: &Stored<FlowSession>,
+        session: &mut FlowSession,
+        from: Option<&str>,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        session.offer = None;
+        let (Some(frozen), Some(from)) = (self.frozen(&read.scope, session).await?, from) else {
+            session.show("", now);
+            return Ok(());
+        };
+        let mut at = from.to_owned();
+        loop {
+            let shown = u32::try_from(session.presented.len()).unwrap_or(u32::MAX);
+            let mut why = Vec::new();
+            let halt = walk(&frozen.content, &at, &session.known, shown, &mut why);
+            why.into_iter().for_each(|d| session.note(now, d));
+            match halt {
+                Halt::Step(node) => {
+                    session.show(&node, now);
+                    return Ok(());
+                }
+                Halt::Offer { node, offer_ids, none } => {
+                    if self.offer(read, session, &node, &offer_ids).await? {
+                        session.show(&node, now);
+                        return Ok(());
+                    }
+                    at = none;
+                }
+                Halt::End { node, outcome } => {
+                    session.show(&node, now);
+                    match outcome {
+                        EndOutcome::Kept => {
+                            session.note(
+                                now,
+                                Decision::new(&node, "stays", "the customer stays without an offer"),
+                            );
+                            session.end(State::Abandoned, now);
+                        }
+                        EndOutcome::Canceled => session.wish(now),
+                        EndOutcome::Manual => {
+                            session.wished_at.get_or_insert(now);
+                            session.end(State::Manual, now);
+                        }
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Puts the first offer on the table that may be had; says whether there is one.
+    async fn offer(
+        &self,
+        read: &Stored<FlowSession>,
+        session: &mut FlowSession,
+        node: &str,
+        offer_ids: &[String],
+    ) -> Result<bool, Error> {
+        let caller = Caller::internal("content-svc", Some(read.scope.clone()));
+        let now = self.clock.now();
+        let segments = Segments {
+            personas: session.known.personas.clone(),
+            max_discount_percent: session.max_discount_percent,
+            allowed_kinds: session.allowed_kinds.clone(),
+            ..Segments::default()
+        };
+        let fresh: Vec<String> =
+            offer_ids.iter().filter(|id| !session.presented.contains(id)).cloned().collect();
+        if fresh.is_empty() {
+            session.note(now, Decision::new(node, "all_shown", "every offer here was shown before"));
+            return Ok(false);
+        }
+        let subscription = session.subscription_id.clone();
+        let candidates = match self.billing.candidates(&caller, &subscription, &fresh, &segments).await {
+            Ok(candidates) => candidates,
+            Err(e) => {
+                session.note(now, Decision::new(node, "offers_unavailable", format!("billing: {e}")));
+                return Ok(false);
+            }
+        };
+        let mut why = Vec::new();
+        let chosen = choose(node, &fresh, &candidates, &mut why);
+        why.into_iter().for_each(|d| session.note(now, d));
+        let Some(chosen) = chosen else { return Ok(false) };
+        match self.billing.present(&caller, &read.id, &subscription, chosen, &segments).await {
+            Ok(offer) => {
+                session.presented.push(offer.offer_id.clone());
+                session.offer = Some(offer);
+                Ok(true)
+            }
+            Err(e) => {
+                session.note(now, Decision::new(node, "offers_unavailable", format!("billing: {e}")));
+                Ok(false)
+            }
+        }
+    }
+}
