@@ -38,7 +38,18 @@ pub fn bench(options: &Options) -> Result<()> {
 fn measure(folder: &Path, binaries: &Path, options: &Options) -> Result<()> {
     println!("· MongoDB and NATS");
     let servers = Servers::start(&folder.join("run"), &folder.join("data"))?;
-    let settings = Settings::open(folder, Some(servers::free_port()?))?;
+    let mut settings = Settings::open(folder, Some(servers::free_port()?))?;
+    let port = servers::free_port()?;
+    let listen = format!("127.0.0.1:{port}");
+    // Limits are not what is measured, nor the writing of a log; the peer stands in for Stripe.
+    settings.more = [
+        ("RETENTION_RATE_SCALE", "100000".to_owned()),
+        ("RETENTION_LOG", "warn".to_owned()),
+        ("RETENTION_STRIPE_URL", format!("http://{listen}")),
+        ("RETENTION_PRIVATE_NETWORKS", "true".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
     println!("· starting six processes and the bare peer");
     let mut cold = BTreeMap::new();
     for service in SERVICES {
@@ -48,8 +59,6 @@ fn measure(folder: &Path, binaries: &Path, options: &Options) -> Result<()> {
     }
     up::write_endpoints(folder, &settings, &servers)?;
     let bare = Slot::new(&folder.join("run"), "bare");
-    let port = servers::free_port()?;
-    let listen = format!("127.0.0.1:{port}");
     bare.start(Command::new(binaries.join("bench")).args([
         "bare",
         "--mongo",

@@ -29,6 +29,9 @@ pub struct Settings {
     pub inner_key: String,
     /// The key that stored secrets are encrypted with.
     pub secrets_key: String,
+    /// Settings beside the usual ones, by variable.
+    #[serde(default)]
+    pub more: BTreeMap<String, String>,
 }
 
 impl Settings {
@@ -38,7 +41,12 @@ impl Settings {
         let kept = fs::read_to_string(&path).ok().and_then(|t| serde_json::from_str::<Self>(&t).ok());
         let mut settings = match kept {
             Some(settings) => settings,
-            None => Self { ports: BTreeMap::new(), inner_key: random_key()?, secrets_key: random_key()? },
+            None => Self {
+                ports: BTreeMap::new(),
+                inner_key: random_key()?,
+                secrets_key: random_key()?,
+                more: BTreeMap::new(),
+            },
         };
         for service in SERVICES {
             if !settings.ports.contains_key(service) {
@@ -77,6 +85,7 @@ impl Settings {
             let name = service.trim_end_matches("-svc").to_uppercase();
             all.insert(format!("RETENTION_{name}_ADDR"), self.address(service));
         }
+        all.extend(self.more.clone());
         all
     }
 }

@@ -29,13 +29,20 @@ pub struct Case {
 pub struct Sides {
     pub gateway: String,
     pub bare: String,
-    pub admin_key: String,
+    /// The key of the company's server.
+    pub machine_key: String,
     pub company_key: String,
     pub stripe_secret: String,
 }
 
 /// A request with a credential and, where there is one, a JSON body.
-pub fn request(method: &str, host: &str, path: &str, token: &str, body: Option<&Value>) -> Request<Full<Bytes>> {
+pub fn request(
+    method: &str,
+    host: &str,
+    path: &str,
+    token: &str,
+    body: Option<&Value>,
+) -> Request<Full<Bytes>> {
     let bytes = body.map_or_else(Bytes::new, |b| b.to_string().into());
     let mut builder = Request::builder().method(method).uri(path).header("host", host);
     if !token.is_empty() {
@@ -52,14 +59,24 @@ pub fn request(method: &str, host: &str, path: &str, token: &str, body: Option<&
 pub async fn ask(host: &str, method: &str, path: &str, token: &str, body: Option<&Value>) -> Result<Value> {
     let mut connection = Connection::open(host).await?;
     let (status, answer) = connection.send(request(method, host, path, token, body)).await?;
-    anyhow::ensure!((200..300).contains(&status), "{method} {path} answered {status}: {}", String::from_utf8_lossy(&answer));
+    anyhow::ensure!(
+        (200..300).contains(&status),
+        "{method} {path} answered {status}: {}",
+        String::from_utf8_lossy(&answer)
+    );
     if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&answer)?) }
 }
 
 /// Makes 200 cards on both sides and answers their ids.
-pub async fn seed_cards(sides: &Sides, admin: &str, mongo: &str, database: &str) -> Result<(Vec<String>, Vec<String>)> {
+pub async fn seed_cards(
+    sides: &Sides,
+    admin: &str,
+    mongo: &str,
+    database: &str,
+) -> Result<(Vec<String>, Vec<String>)> {
     let text = |en: &str| json!({ "default_locale": "en", "texts": { "en": en } });
-    let sentence = "What you would miss: everything your people set up here stays as it is while you think about it.";
+    let sentence =
+        "What you would miss: everything your people set up here stays as it is while you think about it.";
     let (mut ours, mut cards) = (Vec::new(), Vec::new());
     for n in 0..200 {
         let body = json!({
@@ -98,7 +115,13 @@ pub async fn seed_cards(sides: &Sides, admin: &str, mongo: &str, database: &str)
 }
 
 /// The request-and-answer cases, (a) to (d).
-pub fn all(sides: &Sides, admin: &str, ours: Vec<String>, theirs: Vec<String>, external_ids: Vec<String>) -> Result<Vec<Case>> {
+pub fn all(
+    sides: &Sides,
+    admin: &str,
+    ours: Vec<String>,
+    theirs: Vec<String>,
+    external_ids: Vec<String>,
+) -> Result<Vec<Case>> {
     let bare_token = bare::token()?;
     let (gateway, bare_host) = (sides.gateway.clone(), sides.bare.clone());
     let get = |host: &str, token: &str, path: Box<dyn Fn(u64) -> String + Send + Sync>| -> Make {
@@ -108,7 +131,11 @@ pub fn all(sides: &Sides, admin: &str, ours: Vec<String>, theirs: Vec<String>, e
     let pick = |ids: Vec<String>, prefix: &'static str| -> Box<dyn Fn(u64) -> String + Send + Sync> {
         Box::new(move |n| format!("{prefix}{}", ids[usize::try_from(n).unwrap_or(0) % ids.len()]))
     };
-    let post = |host: &str, path: &'static str, token: &str, body: Arc<dyn Fn(u64) -> Value + Send + Sync>| -> Make {
+    let post = |host: &str,
+                path: &'static str,
+                token: &str,
+                body: Arc<dyn Fn(u64) -> Value + Send + Sync>|
+     -> Make {
         let (host, token) = (host.to_owned(), token.to_owned());
         Arc::new(move |n| request("POST", &host, path, &token, Some(&body(n))))
     };
@@ -129,7 +156,7 @@ pub fn all(sides: &Sides, admin: &str, ours: Vec<String>, theirs: Vec<String>, e
         event
     });
     let (one, hundred, batch) = (event.clone(), event.clone(), event.clone());
-    let key = &sides.admin_key;
+    let key = &sides.machine_key;
     Ok(vec![
         Case {
             key: "a",
@@ -156,14 +183,28 @@ pub fn all(sides: &Sides, admin: &str, ours: Vec<String>, theirs: Vec<String>, e
             key: "c100",
             what: "POST /v1/events, 100",
             units: 100,
-            ours: post(&gateway, "/v1/events", key, Arc::new(move |n| json!({ "events": many(&*hundred, n) }))),
-            bare: Some(post(&bare_host, "/events/batch", &bare_token, Arc::new(move |n| json!(many(&*batch, n))))),
+            ours: post(
+                &gateway,
+                "/v1/events",
+                key,
+                Arc::new(move |n| json!({ "events": many(&*hundred, n) })),
+            ),
+            bare: Some(post(
+                &bare_host,
+                "/events/batch",
+                &bare_token,
+                Arc::new(move |n| json!(many(&*batch, n))),
+            )),
         },
         Case {
             key: "d",
             what: "signed Stripe webhook",
             units: 1,
-            ours: webhook(&gateway, &format!("/v1/inbound/stripe/{}", sides.company_key), &sides.stripe_secret),
+            ours: webhook(
+                &gateway,
+                &format!("/v1/inbound/stripe/{}", sides.company_key),
+                &sides.stripe_secret,
+            ),
             bare: Some(webhook(&bare_host, "/stripe", &sides.stripe_secret)),
         },
     ])
@@ -199,8 +240,15 @@ fn webhook(host: &str, path: &str, secret: &str) -> Make {
         let t = seconds();
         let signature = hmac::sign(&key, format!("{t}.{body}").as_bytes());
         let header = format!("t={t},v1={}", hex::encode(signature));
-        let builder = Request::builder().method("POST").uri(&path).header("host", &host).header("content-type", "application/json");
-        builder.header("stripe-signature", header).body(Full::new(body.into())).unwrap_or_else(|_| Request::new(Full::default()))
+        let builder = Request::builder()
+            .method("POST")
+            .uri(&path)
+            .header("host", &host)
+            .header("content-type", "application/json");
+        builder
+            .header("stripe-signature", header)
+            .body(Full::new(body.into()))
+            .unwrap_or_else(|_| Request::new(Full::default()))
     })
 }
 

@@ -17,7 +17,9 @@ pub fn seconds(pid: u32) -> f64 {
 /// A line such as `VmRSS` or `VmHWM` of a process, in MB.
 pub fn memory_mb(pid: u32, line: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let found = status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next()?.parse::<f64>().ok());
+    let found = status.lines().find_map(|l| {
+        l.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next()?.parse::<f64>().ok()
+    });
     found.unwrap_or(0.0) / 1024.0
 }
 

@@ -30,7 +30,8 @@ pub struct Connection(SendRequest<Full<Bytes>>);
 
 impl Connection {
     pub async fn open(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).await.with_context(|| format!("failed to connect to {address}"))?;
+        let stream =
+            TcpStream::connect(address).await.with_context(|| format!("failed to connect to {address}"))?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
@@ -48,7 +49,14 @@ impl Connection {
 }
 
 /// Runs `make` over `connections` connections for a time, or until `most` requests were sent. Every answer must be 2xx.
-pub async fn run(address: &str, connections: usize, time: Duration, most: u64, first: u64, make: Make) -> Result<Round> {
+pub async fn run(
+    address: &str,
+    connections: usize,
+    time: Duration,
+    most: u64,
+    first: u64,
+    make: Make,
+) -> Result<Round> {
     let next = Arc::new(AtomicU64::new(first));
     let end = Instant::now() + time;
     let begun = Instant::now();

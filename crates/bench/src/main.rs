@@ -1,1 +1,47 @@
-fn main() {}
+//! The benchmark of the whole system: `bench bare` is the peer, `bench run` measures ours beside it in alternating
+//! rounds. Started by `cargo xtask bench`.
+
+mod bare;
+mod bulk;
+mod cases;
+mod cpu;
+mod load;
+mod mailbox;
+mod report;
+mod run;
+
+use std::net::SocketAddr;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "bench", about = "Measures Retention Stack beside bare handlers.")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The peer: axum and the MongoDB driver, nothing else.
+    Bare {
+        #[arg(long)]
+        mongo: String,
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// Measures what `--plan` says runs.
+    Run(run::Options),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // jsonwebtoken and rustls each want to be told which cryptography to use.
+    jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().ok();
+    match Args::parse().command {
+        Command::Bare { mongo, listen } => {
+            bare::serve(&mongo, run::BARE_DATABASE, listen, run::STRIPE_SECRET).await
+        }
+        Command::Run(options) => run::run(options).await,
+    }
+}

@@ -1,0 +1,320 @@
+//! Runs every case in alternating rounds, ours and the peer's, and reports the medians and their ratios.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use mongodb::{Client, Database};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::cases::{Case, Sides, all, ask, seed_cards};
+use crate::cpu::{self, Pids};
+use crate::load::{self, Round};
+use crate::report::{Idle, Report, Row, Side, print};
+use crate::{bulk, mailbox};
+
+/// The peer's database.
+pub const BARE_DATABASE: &str = "bare";
+/// What webhooks of this run are signed with.
+pub const STRIPE_SECRET: &str = "whsec_of_the_benchmark";
+
+#[derive(Args)]
+pub struct Options {
+    /// What the loader noted.
+    #[arg(long)]
+    endpoints: PathBuf,
+    /// What runs: the peer's address, processes and their cold starts.
+    #[arg(long)]
+    plan: PathBuf,
+    /// Where the figures go, as JSON.
+    #[arg(long)]
+    out: PathBuf,
+    /// Only these cases: `a,b,c1,c100,d,e,f,g`.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// How long one side of one round takes.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+}
+
+#[derive(Deserialize)]
+struct Plan {
+    bare: String,
+    pids: Pids,
+    cold_start_ms: BTreeMap<String, f64>,
+}
+
+/// Everything a case is measured with.
+struct Bench {
+    options: Options,
+    sides: Sides,
+    ours: Pids,
+    bare: Pids,
+}
+
+/// What one side did in one round.
+struct Measured {
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    cpu_per_1000: f64,
+}
+
+pub async fn run(options: Options) -> Result<()> {
+    let read = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+    let endpoints: Value = serde_json::from_str(&read(&options.endpoints)?)?;
+    let plan: Plan = serde_json::from_str(&read(&options.plan)?)?;
+    let text = |pointer: &str| -> Result<String> {
+        let found = endpoints.pointer(pointer).and_then(Value::as_str);
+        Ok(found.with_context(|| format!("{pointer} is not among the endpoints"))?.to_owned())
+    };
+    let sides = Sides {
+        gateway: text("/gateway")?.trim_start_matches("http://").to_owned(),
+        bare: plan.bare.clone(),
+        machine_key: text("/demo/api_key_live")?,
+        company_key: text("/demo/company_key")?,
+        stripe_secret: STRIPE_SECRET.into(),
+    };
+    let mongo = text("/mongo")?;
+    let side = |bare: bool| plan.pids.iter().filter(move |(n, _)| *n == "mongod" || (*n == "bare") == bare);
+    let pids = |bare| {
+        side(bare).map(|(n, p)| (n.clone(), *p)).filter(|(n, _)| !bare || n != "nats-server").collect()
+    };
+    let bench = Bench { ours: pids(false), bare: pids(true), sides, options };
+    let idle = idle(&plan);
+    let before = cpu::load();
+
+    println!("· signing in, seeding");
+    let admin =
+        mailbox::sign_in(&bench.sides.gateway, &text("/demo/users/ret_admin")?, &text("/mail_dir")?).await?;
+    let keys = json!({ "secret": "sk_live_bench", "webhook_secret": STRIPE_SECRET });
+    ask(&bench.sides.gateway, "PUT", "/v1/billing/stripe", &admin, Some(&keys)).await?;
+    let customers = customers(&bench.sides).await?;
+    let (ours, theirs) = seed_cards(&bench.sides, &admin, &mongo, BARE_DATABASE).await?;
+    let client = Client::with_uri_str(&mongo).await?;
+    let names = client.list_database_names().await?;
+    let analytics =
+        names.into_iter().find(|n| n.ends_with("_analytics")).context("analytics has no database")?;
+    let (analytics, peer) = (client.database(&analytics), client.database(BARE_DATABASE));
+
+    let mut rows = Vec::new();
+    for case in all(&bench.sides, &admin, ours, theirs, customers.clone())? {
+        if bench.wanted(case.key) {
+            println!("· ({}) {}", case.key, case.what);
+            rows.push(bench.requests(&case).await?);
+        }
+    }
+    if bench.wanted("e") {
+        println!("· (e) usage file");
+        rows.push(bench.upload(&customers, &peer).await?);
+    }
+    if bench.wanted("g") {
+        println!("· (g) flow");
+        let of_a = rows.iter().find(|r| r.key == "a").map(|r| r.ours.clone());
+        rows.push(bench.flows(&customers, of_a).await?);
+    }
+    if bench.wanted("f") {
+        println!("· (f) persona refresh");
+        let admin =
+            mailbox::sign_in(&bench.sides.gateway, &text("/demo/users/ret_admin")?, &text("/mail_dir")?)
+                .await?;
+        rows.push(bench.refresh(&admin, &analytics).await?);
+    }
+    let Options { out, rounds, connections, .. } = bench.options;
+    let report = Report { rows, idle, load: (before, cpu::load()), connections, rounds };
+    print(&report);
+    std::fs::write(&out, serde_json::to_string_pretty(&report)?)?;
+    println!("written to {}", out.display());
+    Ok(())
+}
+
+/// The services at rest, before anything was asked of them but the loading.
+fn idle(plan: &Plan) -> Vec<Idle> {
+    let of = |(service, cold): (&String, &f64)| Idle {
+        service: service.clone(),
+        cold_start_ms: *cold,
+        idle_mb: plan.pids.get(service).map_or(0.0, |pid| cpu::memory_mb(*pid, "VmRSS")),
+    };
+    plan.cold_start_ms.iter().map(of).collect()
+}
+
+/// The company's own ids of its active customers.
+async fn customers(sides: &Sides) -> Result<Vec<String>> {
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/subscriptions?state=active&limit=200&cursor={cursor}");
+        let page = ask(&sides.gateway, "GET", &path, &sides.machine_key, None).await?;
+        let found = page["items"].as_array().into_iter().flatten();
+        ids.extend(found.filter_map(|s| s["external_id"].as_str()?.strip_prefix("sub_").map(str::to_owned)));
+        match page["next_cursor"].as_str() {
+            Some(next) if !next.is_empty() => cursor = next.to_owned(),
+            _ => return Ok(ids),
+        }
+    }
+}
+
+impl Bench {
+    fn wanted(&self, key: &str) -> bool {
+        self.options.only.is_empty() || self.options.only.iter().any(|k| k == key)
+    }
+
+    /// A request-and-answer case.
+    async fn requests(&self, case: &Case) -> Result<Row> {
+        let time = Duration::from_secs(self.options.seconds);
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        self.ours.values().for_each(|pid| cpu::reset_peak(*pid));
+        let mut first = 0;
+        // The first round warms both sides up and does not count.
+        for round in 0..=self.options.rounds {
+            let time = if round == 0 { Duration::from_secs(1) } else { time };
+            let sides = [
+                (&self.sides.gateway, Some(&case.ours), &self.ours, &mut ours),
+                (&self.sides.bare, case.bare.as_ref(), &self.bare, &mut bare),
+            ];
+            for (host, make, pids, into) in sides {
+                let Some(make) = make else { continue };
+                let used = cpu::total(pids);
+                let done =
+                    load::run(host, self.options.connections, time, u64::MAX, first, make.clone()).await;
+                let done = done.with_context(|| format!("({}) at {host}", case.key))?;
+                if round > 0 {
+                    into.push(measured(&done, case.units, cpu::total(pids) - used));
+                }
+            }
+            // Ids of events and webhooks are used once.
+            first += 10_000_000;
+        }
+        let peak =
+            self.ours.iter().filter(|(n, _)| *n != "mongod").map(|(_, pid)| cpu::memory_mb(*pid, "VmHWM"));
+        let peak = peak.fold(0.0, f64::max);
+        Ok(row(case.key, case.what, side(&ours, peak), side(&bare, 0.0), aim(case.key)))
+    }
+
+    async fn upload(&self, ids: &[String], peer: &Database) -> Result<Row> {
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        let analytics = self.ours.get("analytics-svc").copied().unwrap_or(0);
+        cpu::reset_peak(analytics);
+        for round in 0..self.options.rounds {
+            let used = cpu::total(&self.ours);
+            let seconds = bulk::upload(&self.sides, ids, round).await?;
+            ours.push(bulk_measured(seconds, cpu::total(&self.ours) - used));
+            let used = cpu::total(&self.bare);
+            // The peer is this very process.
+            let mine = cpu::seconds(std::process::id());
+            let seconds = bulk::insert_rows(peer, ids, round).await?;
+            let mine = cpu::seconds(std::process::id()) - mine;
+            bare.push(bulk_measured(seconds, cpu::total(&self.bare) - used + mine));
+        }
+        let peak = cpu::memory_mb(analytics, "VmHWM");
+        Ok(row("e", "usage file, 200,000 rows × 8", side(&ours, peak), side(&bare, 0.0), aim("e")))
+    }
+
+    async fn flows(&self, ids: &[String], of_a: Option<Side>) -> Result<Row> {
+        const EACH: usize = 400;
+        let mut ours = Vec::new();
+        self.ours.values().for_each(|pid| cpu::reset_peak(*pid));
+        for mine in ids.chunks(EACH).take(self.options.rounds) {
+            let used = cpu::total(&self.ours);
+            let done = bulk::flows(&self.sides, mine, self.options.connections).await?;
+            ours.push(measured(&done, 1, cpu::total(&self.ours) - used));
+        }
+        let peak =
+            self.ours.iter().filter(|(n, _)| *n != "mongod").map(|(_, pid)| cpu::memory_mb(*pid, "VmHWM"));
+        let peak = peak.fold(0.0, f64::max);
+        // Beside (a) of ours: how many plain reads one flow's link, start and first answer cost.
+        Ok(row("g", "flow: link, start, answer", side(&ours, peak), of_a.unwrap_or_default(), aim("g")))
+    }
+
+    async fn refresh(&self, admin: &str, analytics: &Database) -> Result<Row> {
+        let have = ask(&self.sides.gateway, "GET", "/v1/personas?limit=50", admin, None).await?;
+        bulk::personas(&self.sides, admin, have["items"].as_array().map_or(0, Vec::len)).await?;
+        let count = bulk::multiply_customers(analytics).await?;
+        println!("  over {count} customers");
+        // The first one moves every copy into its personas; the others find little to move, as a daily one does.
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        let svc = self.ours.get("analytics-svc").copied().unwrap_or(0);
+        for round in 0..=self.options.rounds {
+            cpu::reset_peak(svc);
+            let used = cpu::total(&self.ours);
+            let seconds = bulk::refresh(&self.sides, admin).await?;
+            let cpu = cpu::total(&self.ours) - used;
+            if round == 0 {
+                println!("  the first, with every copy to be moved: {seconds:.1} s");
+            } else {
+                ours.push(bulk_measured(seconds, cpu));
+            }
+            let used = cpu::total(&self.bare);
+            let seconds = bulk::aggregate(analytics).await?;
+            if round > 0 {
+                bare.push(bulk_measured(seconds, cpu::total(&self.bare) - used));
+            }
+        }
+        let peak = cpu::memory_mb(svc, "VmHWM");
+        Ok(row("f", "persona refresh, 200,000 × 6", side(&ours, peak), side(&bare, 0.0), aim("f")))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn measured(round: &Round, units: u64, cpu: f64) -> Measured {
+    let done = (round.requests * units) as f64;
+    let ms = |q: f64| round.latency.value_at_quantile(q) as f64 / 1_000.0;
+    Measured {
+        per_second: done / round.seconds,
+        p50_ms: ms(0.5),
+        p99_ms: ms(0.99),
+        cpu_per_1000: cpu / done * 1_000.0,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn bulk_measured(seconds: f64, cpu: f64) -> Measured {
+    let done = bulk::MANY as f64;
+    Measured {
+        per_second: done / seconds,
+        p50_ms: seconds * 1_000.0,
+        p99_ms: seconds * 1_000.0,
+        cpu_per_1000: cpu / done * 1_000.0,
+    }
+}
+
+fn median(rounds: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {
+    let mut values: Vec<_> = rounds.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn side(rounds: &[Measured], peak_mb: f64) -> Side {
+    Side {
+        per_second: median(rounds, |r| r.per_second),
+        p50_ms: median(rounds, |r| r.p50_ms),
+        p99_ms: median(rounds, |r| r.p99_ms),
+        cpu_per_1000: median(rounds, |r| r.cpu_per_1000),
+        peak_mb,
+    }
+}
+
+fn row(key: &str, what: &str, ours: Side, bare: Side, aim: &str) -> Row {
+    let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
+    let (speed, cpu) = (ratio(ours.per_second, bare.per_second), ratio(ours.cpu_per_1000, bare.cpu_per_1000));
+    Row { key: key.into(), what: what.into(), ours, bare, speed, cpu, aim: aim.into() }
+}
+
+fn aim(key: &str) -> &'static str {
+    match key {
+        "a" | "b" => "speed ≥ 0.7, cpu ≤ 2.5",
+        "c1" => "speed ≥ 1.5",
+        "c100" => "speed ≥ 0.7",
+        "d" => "speed ≥ 1.3",
+        "e" => "speed ≥ 0.7, < 64 MB",
+        "f" => "speed ≥ 0.5",
+        "g" => "cpu ≤ 4 × (a)",
+        _ => "",
+    }
+}
