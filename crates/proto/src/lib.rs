@@ -1,7 +1,7 @@
 //! The messages, clients and servers of every service, made from `proto/`, and the descriptor set with our options:
 //! the one source of routes, access rules, validation and the public API description.
 
-#[allow(clippy::all, unused, reason = "generated")]
+#[allow(clippy::all, unused, rustdoc::all, reason = "generated")]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/all.rs"));
 }
