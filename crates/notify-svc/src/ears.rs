@@ -19,8 +19,6 @@ use crate::upstream::Directory;
 /// The families of events that notify consumes.
 pub const FAMILIES: [&str; 8] =
     ["mail", "customer", "redemption", "flow", "payment", "subscription", "persona", "connection"];
-/// A customer's address may come in after what is to be mailed there; it is waited for this often.
-const PATIENCE: i64 = 5;
 
 pub struct Ears {
     pub mails: Mails,
@@ -39,7 +37,7 @@ impl Handler for Ears {
             outcomes.push(match pb::Event::decode(incoming.body.as_ref()) {
                 Err(e) => Outcome::Dead(format!("the event cannot be read: {e}")),
                 Ok(event) => match Box::pin(self.hear(incoming, event)).await {
-                    Ok(outcome) => outcome,
+                    Ok(()) => Outcome::Done,
                     Err(e) => Outcome::Retry(format!("{:#}", anyhow::Error::from(e))),
                 },
             });
@@ -49,7 +47,7 @@ impl Handler for Ears {
 }
 
 impl Ears {
-    async fn hear(&self, incoming: &Incoming, event: pb::Event) -> Result<Outcome> {
+    async fn hear(&self, incoming: &Incoming, event: pb::Event) -> Result<()> {
         let scope = &incoming.scope;
         match (incoming.kind.as_str(), event.data) {
             ("mail.requested", Some(Data::MailRequested(m))) => self.requested(scope, m).await?,
@@ -63,9 +61,9 @@ impl Ears {
                 self.mails.erase(scope, &c.customer_id).await?;
             }
             ("redemption.claimed" | "redemption.verified", Some(Data::RedemptionChanged(r))) => {
-                return self.offer_code(incoming, r).await;
+                self.offer_code(incoming, r).await?;
             }
-            (kind, Some(Data::FlowSessionChanged(f))) => return self.session(incoming, kind, f).await,
+            (kind, Some(Data::FlowSessionChanged(f))) => self.session(incoming, kind, f).await?,
             ("payment.failed", Some(Data::PaymentChanged(p))) => {
                 self.mails.resume_recovery(scope, &p.subscription_id).await?;
             }
@@ -83,7 +81,7 @@ impl Ears {
             }
             _ => {}
         }
-        Ok(Outcome::Done)
+        Ok(())
     }
 
     async fn requested(&self, scope: &Scope, m: pb::MailRequested) -> Result<()> {
@@ -100,7 +98,7 @@ impl Ears {
         self.mails.queue(scope, draft).await
     }
 
-    /// A mail to a customer, from the company. Without an address there is nobody to write to.
+    /// A mail to a customer, from the company.
     async fn to_customer(
         &self,
         incoming: &Incoming,
@@ -108,21 +106,12 @@ impl Ears {
         template: &str,
         key: String,
         mut values: Value,
-    ) -> Result<Outcome> {
+    ) -> Result<()> {
         let scope = &incoming.scope;
-        let Some(contact) = self.contacts.get(scope, customer).await? else {
-            if incoming.deliveries < PATIENCE {
-                return Ok(Outcome::Retry(String::from("the customer is not known yet")));
-            }
-            return Ok(Outcome::Dead(String::from("the customer is not known")));
-        };
-        if contact.email.is_empty() {
-            tracing::info!(customer.id = customer, template, "no mail: the customer has no address");
-            return Ok(Outcome::Done);
-        }
+        // Who is not known yet gets the mail once billing has told where: the worker looks again before it sends.
+        let contact = self.contacts.get(scope, customer).await?.unwrap_or_default();
         let company = self.directory.company_name(scope).await?;
         values["company"] = company.as_ref().into();
-        values["name"] = contact.name.as_str().into();
         let draft = Draft {
             template: template.to_owned(),
             to: contact.email,
@@ -133,13 +122,12 @@ impl Ears {
             customer_id: Some(customer.to_owned()),
             recovery_of: None,
         };
-        self.mails.queue(scope, draft).await?;
-        Ok(Outcome::Done)
+        self.mails.queue(scope, draft).await
     }
 
-    async fn offer_code(&self, incoming: &Incoming, r: pb::RedemptionChanged) -> Result<Outcome> {
+    async fn offer_code(&self, incoming: &Incoming, r: pb::RedemptionChanged) -> Result<()> {
         if r.code.is_empty() {
-            return Ok(Outcome::Done);
+            return Ok(());
         }
         let locale = self.contacts.get(&incoming.scope, &r.customer_id).await?.map(|c| c.locale);
         let terms = r.terms_text.unwrap_or_default();
@@ -157,7 +145,7 @@ impl Ears {
         self.to_customer(incoming, &r.customer_id, "Offer_Code", key, values).await
     }
 
-    async fn session(&self, incoming: &Incoming, kind: &str, f: pb::FlowSessionChanged) -> Result<Outcome> {
+    async fn session(&self, incoming: &Incoming, kind: &str, f: pb::FlowSessionChanged) -> Result<()> {
         let (scope, id) = (&incoming.scope, f.flow_session_id.as_str());
         if matches!(kind, "flow.session.canceled" | "flow.session.manual_requested") {
             self.mails.halt_recovery(scope, &f.subscription_id, "the customer left").await?;
@@ -195,11 +183,11 @@ impl Ears {
                 "flow.session.started" => "high_value_started",
                 "flow.session.saved" => "high_value_saved",
                 "flow.session.canceled" => "high_value_canceled",
-                _ => return Ok(Outcome::Done),
+                _ => return Ok(()),
             };
             post(Kind::HighValueSession, Severity::Info, title, title).await?;
         }
-        Ok(Outcome::Done)
+        Ok(())
     }
 
     async fn personas(&self, scope: &Scope, p: pb::PersonasRefreshed) -> Result<()> {

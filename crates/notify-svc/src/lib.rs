@@ -51,16 +51,17 @@ impl Rooms {
         let store = NotificationStore::open(db, clock.clone()).await?;
         let notifications =
             Notifications::new(store, mails.clone(), directory.clone(), &config.public_url, clock.clone());
+        let contacts = ContactStore::open(db, clock.clone()).await?;
         let ears = Arc::new(Ears {
             mails: mails.clone(),
-            contacts: ContactStore::open(db, clock.clone()).await?,
+            contacts: contacts.clone(),
             notifications: notifications.clone(),
             directory,
             high_value_minor: config.high_value_minor,
         });
         let from = From::parse(&config.mail_from).context("failed to read RETENTION_MAIL_FROM")?;
         let templates = Arc::new(Templates::new()?);
-        let worker = Worker::new(mail_store, sender, templates, from, wake, clock);
+        let worker = Worker::new(mail_store, contacts, sender, templates, from, wake, clock);
         Ok(Self { mails, notifications, ears, worker })
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Everything in it is personal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     pub email: String,
     pub name: String,

@@ -14,6 +14,7 @@ use super::model::Mail;
 use super::render::Templates;
 use super::send::{SendError, Sender};
 use super::store::MailStore;
+use crate::contacts::ContactStore;
 use crate::error::Result;
 use crate::events::notification_changed;
 
@@ -26,6 +27,7 @@ const POLL: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Worker {
     store: MailStore,
+    contacts: ContactStore,
     sender: Arc<dyn Sender>,
     templates: Arc<Templates>,
     from: From,
@@ -36,13 +38,14 @@ pub struct Worker {
 impl Worker {
     pub fn new(
         store: MailStore,
+        contacts: ContactStore,
         sender: Arc<dyn Sender>,
         templates: Arc<Templates>,
         from: From,
         wake: Arc<Notify>,
         clock: SharedClock,
     ) -> Self {
-        Self { store, sender, templates, from, wake, clock }
+        Self { store, contacts, sender, templates, from, wake, clock }
     }
 
     /// Sends until stopped.
@@ -104,12 +107,25 @@ impl Worker {
         {
             return Ok(m.suppressed(&why));
         }
-        let values = serde_json::from_str(&m.values).unwrap_or_default();
-        let rendered = match self.templates.render(&m.template, &m.locale, &values) {
+        let mut values: serde_json::Value = serde_json::from_str(&m.values).unwrap_or_default();
+        let (mut to, mut locale) = (m.to.clone(), m.locale.clone());
+        if let Some(customer) = &m.customer_id {
+            match self.contacts.get(&mail.scope, customer).await? {
+                None => return Ok(m.failed("the customer is not known yet", false, self.clock.now())),
+                Some(contact) if contact.email.is_empty() => {
+                    return Ok(m.suppressed("the customer has no address"));
+                }
+                Some(contact) => {
+                    values["name"] = contact.name.into();
+                    (to, locale) = (contact.email, contact.locale);
+                }
+            }
+        }
+        let rendered = match self.templates.render(&m.template, &locale, &values) {
             Ok(rendered) => rendered,
             Err(e) => return Ok(self.lost(mail, &e.to_string())),
         };
-        let built = build(&self.from, &m.from_name, &m.to, &mail.id, &m.template, mail.created_at, rendered);
+        let built = build(&self.from, &m.from_name, &to, &mail.id, &m.template, mail.created_at, rendered);
         let envelope = match built {
             Ok(envelope) => envelope,
             Err(e) => return Ok(self.lost(mail, &format!("{e:#}"))),
