@@ -38,6 +38,8 @@ impl FlowSessions {
                 } else {
                     Carried::Refused(hands_off)
                 };
+                // Carrying it out took a while: the end is when the provider showed it.
+                let now = self.clock.now();
                 match carried {
                     Carried::Done => {
                         session.note(now, Decision::new("", "canceled", "the provider shows the end"));
@@ -56,6 +58,7 @@ impl FlowSessions {
             }
             Some(Pending::Accept(offer)) => match self.billing.claim(&caller, &offer).await {
                 Carried::Done => {
+                    let now = self.clock.now();
                     let message = format!("{} stands at the provider", offer.name);
                     session.note(now, Decision::new(&session.node, "saved", message));
                     session.redemption_id = Some(offer.redemption_id);
@@ -79,7 +82,7 @@ impl FlowSessions {
                 Carried::Later(why) => return self.later(read, session, &why).await,
             },
         };
-        let event = changed(&read, &session, verb, now);
+        let event = changed(&read, &session, verb, self.clock.now());
         Ok(self.store.replace(&read, session, vec![event]).await?)
     }
 
