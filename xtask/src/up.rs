@@ -42,6 +42,12 @@ pub fn up(options: &Options) -> Result<()> {
     let folder = files::dev("");
     let settings = Settings::open(&folder, options.port)?;
 
+    // Said before anything is built; what runs of ours makes room by itself.
+    let ours =
+        ["stack", "gateway"].iter().any(|name| Slot::new(&folder.join("run"), name).running().is_some());
+    if !ours {
+        free_or_sentence(settings.port("gateway"))?;
+    }
     step("MongoDB and NATS");
     let servers = Servers::start(&folder.join("run"), &folder.join("data"))?;
     step("building (the first time takes some minutes)");
