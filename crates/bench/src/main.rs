@@ -5,6 +5,7 @@ mod bare;
 mod bulk;
 mod cases;
 mod cpu;
+mod figures;
 mod load;
 mod mailbox;
 mod report;
