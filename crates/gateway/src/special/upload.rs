@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::body::Body;
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::extract::multipart::Field;
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use http::header;
@@ -25,6 +26,8 @@ use crate::pipeline::{access, around, dispatch};
 
 /// The largest file.
 const LARGEST: u64 = 200 * 1024 * 1024;
+/// The largest part beside the file: these are held in memory.
+const LARGEST_TEXT: usize = 64 * 1024;
 /// How long a file may take to arrive and be stored.
 const DEADLINE: Duration = Duration::from_secs(600);
 pub const ROUTE: &str = "/v1/usage/uploads";
@@ -44,7 +47,11 @@ pub fn beside(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> anyhow::Result<Me
         })
     });
     let others = edge.clone();
-    Ok(post.fallback(move |request: Request| dispatch(others.clone(), ops.clone(), request)))
+    // The form has a limit of its own, far below that of a file, unless told otherwise.
+    let most = usize::try_from(LARGEST)?.saturating_add(4 * LARGEST_TEXT);
+    Ok(post
+        .layer(DefaultBodyLimit::max(most))
+        .fallback(move |request: Request| dispatch(others.clone(), ops.clone(), request)))
 }
 
 async fn upload(edge: &Edge, rule: &Operation, request: Request, id: &str) -> Result<Response, Problem> {
@@ -89,15 +96,29 @@ fn too_large() -> Problem {
     Problem::new(413, "too_large", "a usage file has at most 200 MB")
 }
 
+fn broken(_: axum::extract::multipart::MultipartError) -> Problem {
+    Problem::bad_request("incomplete_body", "the file did not arrive whole")
+}
+
+/// Reads a part beside the file.
+async fn text(mut field: Field<'_>) -> Result<String, Problem> {
+    let mut read = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(broken)? {
+        if read.len() + chunk.len() > LARGEST_TEXT {
+            return Err(Problem::new(413, "too_large", "a part beside the file has at most 64 KiB"));
+        }
+        read.extend_from_slice(&chunk);
+    }
+    String::from_utf8(read).map_err(|_| Problem::bad_request("invalid_form", "a part is not UTF-8"))
+}
+
 /// Reads the form: text parts make the head, then the file follows in pieces, and the mark of its end.
 async fn forward(mut form: Multipart, pieces: mpsc::Sender<UploadPart>) -> Result<(), Problem> {
-    let broken = |_| Problem::bad_request("incomplete_body", "the file did not arrive whole");
     let mut head = UploadHead::default();
     while let Some(mut field) = form.next_field().await.map_err(broken)? {
         let name = field.name().unwrap_or_default().to_owned();
         if name != "file" {
-            let text = field.text().await.map_err(broken)?;
-            set(&mut head, &name, text)?;
+            set(&mut head, &name, text(field).await?)?;
             continue;
         }
         head.file_name = field.file_name().map(sanitised).unwrap_or_default();

@@ -38,6 +38,18 @@ async fn a_file_goes_through_with_its_head_and_the_mark_of_its_end() {
 }
 
 #[tokio::test]
+async fn a_large_file_goes_through_and_a_large_part_beside_it_does_not() {
+    let world = World::new().await;
+    let row = "a,1\n";
+    let file = format!("external_id,n\n{}", row.repeat(5 * 1024 * 1024 / row.len()));
+    let post = || world.request("POST", "/v1/usage/uploads").bearer_auth(SECRET);
+    assert_eq!(post().multipart(form(&file)).send().await.unwrap().status(), 200);
+    assert!(world.asked()[0].2.len() > file.len(), "every byte went through");
+    let large = Form::new().text("dataset", "x".repeat(65 * 1024));
+    assert_eq!(problem(post().multipart(large).send().await.unwrap()).await.0, 413);
+}
+
+#[tokio::test]
 async fn a_form_that_is_wrong_is_refused_and_the_list_stands_beside_it() {
     let world = World::new().await;
     let post = || world.request("POST", "/v1/usage/uploads");
