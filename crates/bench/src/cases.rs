@@ -67,7 +67,7 @@ pub async fn ask(host: &str, method: &str, path: &str, token: &str, body: Option
     if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&answer)?) }
 }
 
-/// Makes 200 cards on both sides and answers their ids.
+/// Makes 200 cards on both sides, publishes ours, and answers their ids.
 pub async fn seed_cards(
     sides: &Sides,
     admin: &str,
@@ -90,7 +90,10 @@ pub async fn seed_cards(
             },
         });
         let made = ask(&sides.gateway, "POST", "/v1/cards", admin, Some(&body)).await?;
-        ours.push(made.get("id").and_then(Value::as_str).context("a card without an id")?.to_owned());
+        let id = made["id"].as_str().context("a card without an id")?;
+        let publish = json!({ "version": made["version"] });
+        ask(&sides.gateway, "POST", &format!("/v1/cards/{id}/publish"), admin, Some(&publish)).await?;
+        ours.push(id.to_owned());
         let element = |kind: &str, en: &str| bare::Element {
             kind: kind.into(),
             text: BTreeMap::from([("en".to_owned(), en.to_owned())]),
@@ -128,8 +131,9 @@ pub fn all(
         let (host, token) = (host.to_owned(), token.to_owned());
         Arc::new(move |n| request("GET", &host, &path(n), &token, None))
     };
-    let pick = |ids: Vec<String>, prefix: &'static str| -> Box<dyn Fn(u64) -> String + Send + Sync> {
-        Box::new(move |n| format!("{prefix}{}", ids[usize::try_from(n).unwrap_or(0) % ids.len()]))
+    type Path = Box<dyn Fn(u64) -> String + Send + Sync>;
+    let pick = |ids: Vec<String>, prefix: &'static str, suffix: &'static str| -> Path {
+        Box::new(move |n| format!("{prefix}{}{suffix}", ids[usize::try_from(n).unwrap_or(0) % ids.len()]))
     };
     let post = |host: &str,
                 path: &'static str,
@@ -162,8 +166,16 @@ pub fn all(
             key: "a",
             what: "GET /v1/cards/{id}",
             units: 1,
-            ours: get(&gateway, admin, pick(ours, "/v1/cards/")),
-            bare: Some(get(&bare_host, &bare_token, pick(theirs, "/cards/"))),
+            ours: get(&gateway, admin, pick(ours.clone(), "/v1/cards/", "")),
+            bare: Some(get(&bare_host, &bare_token, pick(theirs.clone(), "/cards/", ""))),
+        },
+        // What customers see is answered from memory; the peer has no cache.
+        Case {
+            key: "a_pub",
+            what: "the same, published",
+            units: 1,
+            ours: get(&gateway, admin, pick(ours, "/v1/cards/", "?published=true")),
+            bare: Some(get(&bare_host, &bare_token, pick(theirs, "/cards/", ""))),
         },
         Case {
             key: "b",

@@ -65,6 +65,7 @@ pub fn row(key: &str, what: &str, ours: Side, bare: Side, aim: &str) -> Row {
 pub fn aim(key: &str) -> &'static str {
     match key {
         "a" | "b" => "speed ≥ 0.7, cpu ≤ 2.5",
+        "a_pub" => "speed ≥ 8",
         "c1" => "speed ≥ 1.5",
         "c100" => "speed ≥ 0.7",
         "d" => "speed ≥ 1.3",

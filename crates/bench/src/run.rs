@@ -33,7 +33,7 @@ pub struct Options {
     /// Where the figures go, as JSON.
     #[arg(long)]
     out: PathBuf,
-    /// Only these cases: `a,b,c1,c100,d,e,f,g`.
+    /// Only these cases: `a,a_pub,b,c1,c100,d,e,f,g`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     #[arg(long, default_value_t = 3)]
