@@ -3,6 +3,7 @@
 use kit::{Caller, Outgoing, Scope, Timestamp};
 use prost::Message as _;
 use proto::events::event::Data;
+pub use proto::json::to_wire;
 use serde_json::Value;
 
 use crate::connections::Connection;
@@ -177,8 +178,8 @@ impl Stamp<'_> {
             resource: resource.into(),
             resource_id: self.subject.to_owned(),
             action: action.into(),
-            before: before.and_then(object),
-            after: after.and_then(object),
+            before: before.and_then(proto::json::object_to_wire),
+            after: after.and_then(proto::json::object_to_wire),
             reason: caller.reason.clone().unwrap_or_default(),
             request_id: caller.request_id.clone(),
         };
@@ -189,50 +190,4 @@ impl Stamp<'_> {
 /// Money on the wire.
 pub fn money(m: kit::Money) -> proto::common::Money {
     proto::common::Money { minor: m.minor, currency: m.currency.as_str().to_owned() }
-}
-
-fn object(value: &Value) -> Option<prost_types::Struct> {
-    match to_wire(value).kind {
-        Some(prost_types::value::Kind::StructValue(s)) => Some(s),
-        _ => None,
-    }
-}
-
-/// A free JSON value on the wire.
-pub fn to_wire(value: &Value) -> prost_types::Value {
-    use prost_types::value::Kind;
-    let kind = match value {
-        Value::Null => Kind::NullValue(0),
-        Value::Bool(b) => Kind::BoolValue(*b),
-        Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or(0.0)),
-        Value::String(s) => Kind::StringValue(s.clone()),
-        Value::Array(items) => {
-            Kind::ListValue(prost_types::ListValue { values: items.iter().map(to_wire).collect() })
-        }
-        Value::Object(fields) => Kind::StructValue(prost_types::Struct {
-            fields: fields.iter().map(|(k, v)| (k.clone(), to_wire(v))).collect(),
-        }),
-    };
-    prost_types::Value { kind: Some(kind) }
-}
-
-/// A free value from the wire. Whole numbers stay whole.
-pub fn from_wire(value: prost_types::Value) -> Value {
-    use prost_types::value::Kind;
-    match value.kind {
-        None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::BoolValue(b)) => Value::Bool(b),
-        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0 => {
-            // In range by the guard.
-            #[expect(clippy::cast_possible_truncation, reason = "whole and small, by the guard")]
-            let whole = n as i64;
-            Value::from(whole)
-        }
-        Some(Kind::NumberValue(n)) => Value::from(n),
-        Some(Kind::StringValue(s)) => Value::String(s),
-        Some(Kind::ListValue(l)) => Value::Array(l.values.into_iter().map(from_wire).collect()),
-        Some(Kind::StructValue(s)) => {
-            Value::Object(s.fields.into_iter().map(|(k, v)| (k, from_wire(v))).collect())
-        }
-    }
 }

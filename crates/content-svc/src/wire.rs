@@ -54,22 +54,3 @@ pub fn names(mask: Option<&prost_types::FieldMask>, field: &str) -> bool {
 pub fn some(text: String) -> Option<String> {
     Some(text).filter(|t| !t.is_empty())
 }
-
-/// A JSON value as messages carry it.
-pub fn json(value: serde_json::Value) -> prost_types::Value {
-    use prost_types::value::Kind;
-    use serde_json::Value;
-    let kind = match value {
-        Value::Null => Kind::NullValue(0),
-        Value::Bool(b) => Kind::BoolValue(b),
-        Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or(0.0)),
-        Value::String(s) => Kind::StringValue(s),
-        Value::Array(values) => {
-            Kind::ListValue(prost_types::ListValue { values: values.into_iter().map(json).collect() })
-        }
-        Value::Object(fields) => Kind::StructValue(prost_types::Struct {
-            fields: fields.into_iter().map(|(name, value)| (name, json(value))).collect(),
-        }),
-    };
-    prost_types::Value { kind: Some(kind) }
-}

@@ -76,7 +76,7 @@ impl Stamp<'_> {
             template: template.to_owned(),
             to: to.to_owned(),
             locale: locale.to_owned(),
-            values: object(values),
+            values: proto::json::object_to_wire(values),
             dedupe_key,
         };
         self.event("mail.requested", Data::MailRequested(data))
@@ -101,56 +101,11 @@ impl Stamp<'_> {
             resource: resource.into(),
             resource_id: self.subject.to_owned(),
             action: action.into(),
-            before: before.and_then(object),
-            after: after.and_then(object),
+            before: before.and_then(proto::json::object_to_wire),
+            after: after.and_then(proto::json::object_to_wire),
             reason: caller.reason.clone().unwrap_or_default(),
             request_id: caller.request_id.clone(),
         };
         Some(self.event("audit.recorded", Data::Audited(data)))
-    }
-}
-
-/// A JSON object on the wire.
-pub fn object(value: &Value) -> Option<prost_types::Struct> {
-    match to_wire(value).kind {
-        Some(prost_types::value::Kind::StructValue(s)) => Some(s),
-        _ => None,
-    }
-}
-
-fn to_wire(value: &Value) -> prost_types::Value {
-    use prost_types::value::Kind;
-    let kind = match value {
-        Value::Null => Kind::NullValue(0),
-        Value::Bool(b) => Kind::BoolValue(*b),
-        Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or(0.0)),
-        Value::String(s) => Kind::StringValue(s.clone()),
-        Value::Array(items) => {
-            Kind::ListValue(prost_types::ListValue { values: items.iter().map(to_wire).collect() })
-        }
-        Value::Object(fields) => Kind::StructValue(prost_types::Struct {
-            fields: fields.iter().map(|(k, v)| (k.clone(), to_wire(v))).collect(),
-        }),
-    };
-    prost_types::Value { kind: Some(kind) }
-}
-
-/// A JSON value from the wire. Whole numbers stay whole.
-pub fn from_wire(value: prost_types::Value) -> Value {
-    use prost_types::value::Kind;
-    match value.kind {
-        None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::BoolValue(b)) => Value::Bool(b),
-        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0 => {
-            #[expect(clippy::cast_possible_truncation, reason = "whole and small, by the guard")]
-            let whole = n as i64;
-            Value::from(whole)
-        }
-        Some(Kind::NumberValue(n)) => Value::from(n),
-        Some(Kind::StringValue(s)) => Value::String(s),
-        Some(Kind::ListValue(l)) => Value::Array(l.values.into_iter().map(from_wire).collect()),
-        Some(Kind::StructValue(s)) => {
-            Value::Object(s.fields.into_iter().map(|(k, v)| (k, from_wire(v))).collect())
-        }
     }
 }

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use crate::contacts::{Contact, ContactStore};
 use crate::email::{Draft, Mails};
 use crate::error::Result;
-use crate::events::object;
 use crate::notification::{Kind, Notifications, Post, Severity};
 use crate::upstream::Directory;
 
@@ -90,7 +89,7 @@ impl Ears {
             to: m.to,
             locale: m.locale,
             from_name: String::new(),
-            values: m.values.map(object).unwrap_or_default(),
+            values: m.values.map(proto::json::object_from_wire).unwrap_or_default(),
             dedupe_key: m.dedupe_key,
             customer_id: None,
             recovery_of: None,

@@ -3,7 +3,6 @@
 use kit::{Outgoing, Scope, Timestamp};
 use prost::Message as _;
 use proto::events::event::Data;
-use serde_json::Value;
 
 /// `notification.sent` or `notification.failed` for one mail.
 pub fn notification_changed(
@@ -40,27 +39,4 @@ pub fn notification_changed(
         body: event.encode_to_vec().into(),
         traceparent: kit::telemetry::traceparent(),
     }
-}
-
-/// A free value from the wire. Whole numbers stay whole.
-pub fn from_wire(value: prost_types::Value) -> Value {
-    use prost_types::value::Kind;
-    match value.kind {
-        None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::BoolValue(b)) => Value::Bool(b),
-        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0 => {
-            #[expect(clippy::cast_possible_truncation, reason = "whole and small, by the guard")]
-            let whole = n as i64;
-            Value::from(whole)
-        }
-        Some(Kind::NumberValue(n)) => Value::from(n),
-        Some(Kind::StringValue(s)) => Value::String(s),
-        Some(Kind::ListValue(l)) => Value::Array(l.values.into_iter().map(from_wire).collect()),
-        Some(Kind::StructValue(s)) => object(s),
-    }
-}
-
-/// An object from the wire.
-pub fn object(fields: prost_types::Struct) -> Value {
-    Value::Object(fields.fields.into_iter().map(|(k, v)| (k, from_wire(v))).collect())
 }

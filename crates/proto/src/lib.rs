@@ -7,6 +7,7 @@ mod generated {
 }
 
 pub mod check;
+pub mod json;
 
 pub use generated::edge::v1 as edge;
 pub use generated::google;

@@ -14,7 +14,7 @@ use super::model::{Customer, Definition, Said, Source, State, Type};
 use super::ops::{Customers, Definitions};
 use super::store::Filter;
 use crate::error::Error;
-use crate::events::{from_wire, money, to_wire};
+use crate::events::money;
 
 pub(crate) struct Rpc(pub Customers);
 
@@ -172,7 +172,7 @@ impl Rpc {
 
 fn values_from(fields: Option<prost_types::Struct>) -> BTreeMap<String, Value> {
     let fields = fields.map(|s| s.fields).unwrap_or_default();
-    fields.into_iter().map(|(key, value)| (key, from_wire(value))).collect()
+    fields.into_iter().map(|(key, value)| (key, proto::json::from_wire(value))).collect()
 }
 
 /// What a request says, and what of it cannot be read.
@@ -232,7 +232,7 @@ fn customer_to(stored: Stored<Customer>, mask: Option<&Definitions>) -> pb::Cust
     // An attribute nobody declared any more counts as personal.
     let shown = |key: &String| mask.is_none_or(|all| all.get(key).is_some_and(|d| !d.personal));
     let fields = attributes.into_iter().filter(|(key, _)| shown(key));
-    let fields = fields.map(|(key, a)| (key, to_wire(&a.value))).collect();
+    let fields = fields.map(|(key, a)| (key, proto::json::to_wire(&a.value))).collect();
     pb::Customer {
         id,
         external_id,

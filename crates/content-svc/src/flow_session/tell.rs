@@ -8,7 +8,6 @@ use store::Stored;
 use super::model::FlowSession;
 use crate::engine::Answer;
 use crate::events::event;
-use crate::wire::json;
 
 /// `flow.session.{verb}`. Free words are personal and stay here.
 pub fn changed(read: &Stored<FlowSession>, session: &FlowSession, verb: &str, now: Timestamp) -> Outgoing {
@@ -21,7 +20,7 @@ pub fn changed(read: &Stored<FlowSession>, session: &FlowSession, verb: &str, no
             Answer::Scale(n) => serde_json::json!(n),
             Answer::Text(_) => return None,
         };
-        Some((key.clone(), json(value)))
+        Some((key.clone(), proto::json::to_wire(&value)))
     });
     let chosen = session.known.answers.values().find_map(|a| match a {
         Answer::Choices(keys) => keys.first().cloned(),

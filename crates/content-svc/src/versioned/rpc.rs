@@ -6,7 +6,7 @@ use proto::content as pb;
 use super::diff::Change;
 use super::model::{Pin, Release, State};
 use super::ops::Which;
-use crate::wire::{json, mirror};
+use crate::wire::mirror;
 
 mirror!(State => pb::ContentState { Draft, InReview, Published, Archived });
 
@@ -48,8 +48,8 @@ fn to_release(release: Release, state: pb::ContentState) -> pb::Release {
 pub fn diff(from: u32, to: u32, changes: Vec<Change>) -> pb::VersionDiff {
     let changes = changes.into_iter().map(|Change { field, before, after }| pb::Change {
         field,
-        before: before.map(json),
-        after: after.map(json),
+        before: before.as_ref().map(proto::json::to_wire),
+        after: after.as_ref().map(proto::json::to_wire),
     });
     pb::VersionDiff { from, to, changes: changes.collect() }
 }

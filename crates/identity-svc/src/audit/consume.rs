@@ -8,7 +8,6 @@ use proto::events::event::Data;
 
 use super::model::{Entry, scrubbed};
 use super::ops::Audit;
-use crate::events::from_wire;
 
 /// Writes events into the trail.
 pub struct Recorder(pub Audit);
@@ -43,7 +42,7 @@ fn entry_of(incoming: &Incoming) -> Option<(Scope, String, Entry)> {
     let Some(Data::Audited(a)) = event.data else { return None };
     let json = |s: Option<prost_types::Struct>| {
         let value = prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(s?)) };
-        Some(scrubbed(from_wire(value)).to_string())
+        Some(scrubbed(proto::json::from_wire(value)).to_string())
     };
     let id = format!("aud_{}", incoming.id.trim_start_matches("evt_"));
     let entry = Entry {

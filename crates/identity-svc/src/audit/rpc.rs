@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::model::{Entry, Search};
 use super::ops::Audit;
 use crate::error::Error;
-use crate::events::object;
+use proto::json::object_to_wire;
 
 pub(crate) struct Rpc(pub Audit);
 
@@ -64,7 +64,7 @@ fn entry_to(stored: Stored<Entry>) -> pb::AuditEntry {
         request_id,
         occurred_at,
     } = body;
-    let wire = |text: Option<String>| object(&serde_json::from_str(&text?).ok()?);
+    let wire = |text: Option<String>| object_to_wire(&serde_json::from_str(&text?).ok()?);
     pb::AuditEntry {
         id,
         actor_kind,

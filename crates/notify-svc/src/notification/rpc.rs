@@ -106,7 +106,7 @@ impl NotificationService for Rpc {
             dedupe_key,
             values,
         } = request.into_inner();
-        let values = values.map(crate::events::object).unwrap_or_default();
+        let values = values.map(proto::json::object_from_wire).unwrap_or_default();
         let post = Post {
             kind,
             severity,
