@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::page::Mark;
-use crate::{Across, Error, Index, Result, Sort, Transaction, outbox, time};
+use crate::{Across, Error, Index, Result, Sort, Transaction, grouped, outbox, time};
 
 /// What can be stored: its collection, what it is called, and its indexes.
 pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + Unpin + 'static {
@@ -160,9 +160,10 @@ impl<T: Record> Repo<T> {
         body: T,
         events: Vec<Outgoing>,
     ) -> Result<Stored<T>> {
+        let tells = !events.is_empty();
         let (raw, stored) = self.new_document(scope, id, body, events)?;
         self.raw.insert_one(raw).await.map_err(Self::error)?;
-        outbox::wake();
+        Self::wake(tells);
         Ok(stored)
     }
 
@@ -175,6 +176,7 @@ impl<T: Record> Repo<T> {
         body: T,
         events: Vec<Outgoing>,
     ) -> Result<Stored<T>> {
+        tx.will_tell::<T>(&events);
         let (raw, stored) = self.new_document(scope, id, body, events)?;
         self.raw.insert_one(raw).session(tx.session()).await.map_err(Self::error)?;
         Ok(stored)
@@ -195,39 +197,20 @@ impl<T: Record> Repo<T> {
         &self,
         records: Vec<(Scope, String, T, Vec<Outgoing>)>,
     ) -> Result<Vec<Result<()>>> {
+        let tells = records.iter().any(|(.., events)| !events.is_empty());
         let mut raws = Vec::with_capacity(records.len());
         for (scope, id, body, events) in records {
             raws.push(self.new_document(&scope, id, body, events)?.0);
         }
-        self.insert_documents(raws).await
+        let answers = grouped::insert_documents(&self.raw, T::NOUN, raws).await?;
+        Self::wake(tells);
+        Ok(answers)
     }
 
-    /// Adds documents that are made already.
-    pub(crate) async fn insert_documents(&self, raws: Vec<RawDocumentBuf>) -> Result<Vec<Result<()>>> {
-        if raws.is_empty() {
-            return Ok(Vec::new());
+    pub(crate) fn wake(tells: bool) {
+        if tells {
+            outbox::wake(T::COLLECTION);
         }
-        let mut answers: Vec<Result<()>> = raws.iter().map(|_| Ok(())).collect();
-        if let Err(error) = self.raw.insert_many(raws).ordered(false).await {
-            let failed = match error.kind.as_ref() {
-                mongodb::error::ErrorKind::InsertMany(many) if many.write_concern_error.is_none() => {
-                    many.write_errors.clone()
-                }
-                _ => None,
-            };
-            let Some(failed) = failed else { return Err(Self::error(error)) };
-            for one in failed {
-                if let Some(answer) = answers.get_mut(one.index) {
-                    *answer = Err(if one.code == 11_000 {
-                        Error::Duplicate(T::NOUN)
-                    } else {
-                        Error::Database(error.clone())
-                    });
-                }
-            }
-        }
-        outbox::wake();
-        Ok(answers)
     }
 
     pub(crate) fn new_document(
@@ -255,9 +238,16 @@ impl<T: Record> Repo<T> {
 
     /// Writes a changed body, if the record still has the version that was read.
     pub async fn replace(&self, read: &Stored<T>, body: T, events: Vec<Outgoing>) -> Result<Stored<T>> {
+        let tells = !events.is_empty();
         let (filter, update, stored) = self.replacement(read, body, events)?;
         let done = self.raw.update_one(filter, update).await.map_err(Self::error)?;
-        self.replaced(read, done.matched_count, stored).await
+        if done.matched_count > 0 {
+            Self::wake(tells);
+            return Ok(stored);
+        }
+        // Which of the two it was is worth a read: the caller acts differently.
+        self.get(&read.scope, &read.id).await?;
+        Err(Error::Stale(T::NOUN))
     }
 
     /// The same inside a transaction.
@@ -268,6 +258,7 @@ impl<T: Record> Repo<T> {
         body: T,
         events: Vec<Outgoing>,
     ) -> Result<Stored<T>> {
+        tx.will_tell::<T>(&events);
         let (filter, update, stored) = self.replacement(read, body, events)?;
         let done = self.raw.update_one(filter, update).session(tx.session()).await.map_err(Self::error)?;
         if done.matched_count == 0 { Err(Error::Stale(T::NOUN)) } else { Ok(stored) }
@@ -287,16 +278,6 @@ impl<T: Record> Repo<T> {
         Ok((filter, update, stored))
     }
 
-    async fn replaced(&self, read: &Stored<T>, matched: u64, stored: Stored<T>) -> Result<Stored<T>> {
-        outbox::wake();
-        if matched > 0 {
-            return Ok(stored);
-        }
-        // Which of the two it was is worth a read: the caller acts differently.
-        self.get(&read.scope, &read.id).await?;
-        Err(Error::Stale(T::NOUN))
-    }
-
     /// One conditional write: changes the record if it (still) matches `guard`, and answers it as it then is. None when
     /// it does not match.
     pub async fn update(
@@ -307,10 +288,11 @@ impl<T: Record> Repo<T> {
         update: Document,
         events: Vec<Outgoing>,
     ) -> Result<Option<Stored<T>>> {
+        let tells = !events.is_empty();
         let (filter, update) = self.conditional(scope, id, guard, update, events)?;
         let found = self.raw.find_one_and_update(filter, update).return_document(ReturnDocument::After).await;
         let found = found.map_err(Self::error)?;
-        outbox::wake();
+        Self::wake(tells);
         found.as_ref().map(read).transpose()
     }
 
@@ -324,6 +306,7 @@ impl<T: Record> Repo<T> {
         update: Document,
         events: Vec<Outgoing>,
     ) -> Result<Option<Stored<T>>> {
+        tx.will_tell::<T>(&events);
         let (filter, update) = self.conditional(scope, id, guard, update, events)?;
         let found = self.raw.find_one_and_update(filter, update).return_document(ReturnDocument::After);
         let found = found.session(tx.session()).await.map_err(Self::error)?;
@@ -357,6 +340,7 @@ impl<T: Record> Repo<T> {
         body: T,
         events: Vec<Outgoing>,
     ) -> Result<Stored<T>> {
+        let tells = !events.is_empty();
         let now = self.clock.now();
         let mut update =
             self.with_events(doc! { "$set": { "body": bson::serialize_to_bson(&body)? } }, now, events)?;
@@ -368,7 +352,7 @@ impl<T: Record> Repo<T> {
             .upsert(true)
             .return_document(ReturnDocument::After)
             .await;
-        outbox::wake();
+        Self::wake(tells);
         found.map_err(Self::error)?.as_ref().map(read).transpose()?.ok_or(Error::NotFound(T::NOUN))
     }
 

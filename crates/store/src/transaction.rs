@@ -1,12 +1,14 @@
 //! Several documents that must agree: one transaction, bounded in time, tried again where the database says so.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bson::Bson;
+use kit::Outgoing;
 use mongodb::options::{ReadConcern, TransactionOptions, WriteConcern};
 use mongodb::{ClientSession, Database};
 
-use crate::{Error, Result};
+use crate::{Error, Record, Result, outbox};
 
 /// How long a transaction may take with all its repetitions.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -14,9 +16,17 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// A transaction under way; handed to the `…_in` methods of repositories.
 pub struct Transaction {
     session: ClientSession,
+    /// Where events will wait once it is committed.
+    told: BTreeSet<&'static str>,
 }
 
 impl Transaction {
+    pub(crate) fn will_tell<T: Record>(&mut self, events: &[Outgoing]) {
+        if !events.is_empty() {
+            self.told.insert(T::COLLECTION);
+        }
+    }
+
     pub(crate) fn session(&mut self) -> &mut ClientSession {
         &mut self.session
     }
@@ -31,7 +41,7 @@ where
 {
     let whole = async {
         let session = db.client().start_session().await.map_err(unavailable)?;
-        let mut tx = Transaction { session };
+        let mut tx = Transaction { session, told: BTreeSet::new() };
         loop {
             let options = TransactionOptions::builder()
                 .read_concern(ReadConcern::snapshot())
@@ -64,7 +74,7 @@ async fn commit(tx: &mut Transaction) -> Result<bool> {
     loop {
         match tx.session.commit_transaction().await {
             Ok(()) => {
-                crate::outbox::wake();
+                tx.told.iter().copied().for_each(outbox::wake);
                 return Ok(true);
             }
             Err(e) if e.contains_label("UnknownTransactionCommitResult") => {}

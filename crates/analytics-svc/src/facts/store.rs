@@ -215,7 +215,7 @@ impl CustomerStore {
             let reply: Reply = bson::deserialize_from_document(reply).map_err(store::Error::from)?;
             all &= reply.n == sent;
         }
-        outbox::wake();
+        outbox::wake(Customer::COLLECTION);
         Ok(all)
     }
 
