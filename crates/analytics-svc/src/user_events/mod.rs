@@ -4,7 +4,6 @@
 //! changes nothing. Single events that arrive at the same time are written in one insert; each sender is answered
 //! after a majority of the database has its event.
 
-mod group;
 mod model;
 mod ops;
 mod properties;

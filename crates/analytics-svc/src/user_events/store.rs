@@ -1,21 +1,17 @@
 //! The collection of events: raw documents in and out, one index for people's lists and one for rules.
 
-use std::sync::Arc;
-
 use bson::{Bson, Document, RawDocumentBuf, cstr, doc};
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use kit::{Mode, Page, PageRequest, Scope};
-use mongodb::error::ErrorKind;
 use mongodb::options::{IndexOptions, WriteConcern};
 use mongodb::{Collection, Database, IndexModel};
+use store::grouped::{Group, insert_documents};
 
-use super::group::Group;
 use super::model::Event;
 use crate::error::Error;
 
-const DUPLICATE: i32 = 11_000;
 const NOUN: &str = "event";
 
 /// Which events to list.
@@ -51,9 +47,7 @@ impl EventStore {
                 .await
                 .map_err(failed)?;
         }
-        let target = events.clone();
-        let group = Group::new(Arc::new(move |documents| insert(target.clone(), documents).boxed()));
-        Ok(Self { events, group })
+        Ok(Self { group: Group::new(events.clone(), NOUN), events })
     }
 
     /// What writes grouped events; one task of the service.
@@ -63,13 +57,14 @@ impl EventStore {
 
     /// Inserts one event, grouped with others that wait, and says whether it is new.
     pub async fn insert_one(&self, scope: &Scope, event: &Event) -> Result<bool, Error> {
-        self.group.insert(encode(scope, event)).await
+        is_new(self.group.insert(encode(scope, event)).await)
     }
 
     /// Inserts a batch and says of each event whether it is new.
     pub async fn insert_batch(&self, scope: &Scope, events: &[Event]) -> Result<Vec<bool>, Error> {
         let documents = events.iter().map(|e| encode(scope, e)).collect();
-        Ok(insert(self.events.clone(), documents).await?)
+        let outcomes = insert_documents(&self.events, NOUN, documents).await?;
+        outcomes.into_iter().map(is_new).collect()
     }
 
     /// Events, newest first.
@@ -178,26 +173,13 @@ impl EventStore {
     }
 }
 
-/// One unordered insert; a document that is there already is no error.
-async fn insert(
-    events: Collection<RawDocumentBuf>,
-    documents: Vec<RawDocumentBuf>,
-) -> Result<Vec<bool>, store::Error> {
-    let mut new = vec![true; documents.len()];
-    let Err(error) = events.insert_many(documents).ordered(false).await else { return Ok(new) };
-    if let ErrorKind::InsertMany(failed) = error.kind.as_ref()
-        && failed.write_concern_error.is_none()
-        && let Some(each) = &failed.write_errors
-        && each.iter().all(|e| e.code == DUPLICATE)
-    {
-        for e in each {
-            if let Some(flag) = new.get_mut(e.index) {
-                *flag = false;
-            }
-        }
-        return Ok(new);
+/// An event that is there already is no error.
+fn is_new(outcome: Result<(), store::Error>) -> Result<bool, Error> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(store::Error::Duplicate(_)) => Ok(false),
+        Err(other) => Err(other.into()),
     }
-    Err(store::Error::of(error, NOUN))
 }
 
 fn bound(scope: &Scope) -> Document {
