@@ -1,11 +1,10 @@
-//! Services, alive: each on a runtime of its own, so that one can be killed in the middle of everything, as `kill -9`
-//! would, while the others go on.
+//! Services, alive: each on a runtime of its own, so that one that is busy does not keep the others waiting.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use kit::SharedClock;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -14,12 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::parts::{Part, Settings, parts};
 
-/// How long a killed service may take to let go of its port and its work.
+/// How long a stopped service may take to let go of its port and its work.
 const DYING: Duration = Duration::from_secs(10);
 
 /// What to start.
 pub struct Options {
-    /// Settings by environment variable. Addresses are filled in.
+    /// Which services to start; all, when none is named.
+    pub only: Vec<String>,
+    /// Settings by environment variable. Addresses of what is started here are filled in.
     pub settings: Settings,
     /// Where each service listens; one that is not named gets a free port of this machine.
     pub listen: BTreeMap<&'static str, SocketAddr>,
@@ -32,21 +33,19 @@ pub struct Options {
 pub struct Running {
     lives: Vec<Life>,
     settings: Settings,
-    clock: SharedClock,
-    drain: Duration,
 }
 
 struct Life {
     part: Part,
     address: SocketAddr,
-    process: Option<Process>,
+    process: Process,
 }
 
-/// Starts every service. Listeners come first, so that each knows where the others will be; nobody waits for another.
+/// Starts the services. Listeners come first, so that each knows where the others will be; nobody waits for another.
 pub async fn start(options: Options) -> Result<Running> {
-    let Options { mut settings, listen, clock, drain } = options;
+    let Options { only, mut settings, listen, clock, drain } = options;
     let mut bound = Vec::new();
-    for part in parts() {
+    for part in parts().into_iter().filter(|p| only.is_empty() || only.iter().any(|o| o == p.name)) {
         let wanted = listen.get(part.name).copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let listener = bind(wanted, part.name)?;
         let address = listener.local_addr()?;
@@ -62,12 +61,12 @@ pub async fn start(options: Options) -> Result<Running> {
     for (part, address, listener) in bound {
         let (process, built) = Process::begin(&part, &settings, clock.clone(), listener, drain)?;
         begun.push((part.name, built));
-        lives.push(Life { part, address, process: Some(process) });
+        lives.push(Life { part, address, process });
     }
     for (name, built) in begun {
         wait_built(name, built).await?;
     }
-    Ok(Running { lives, settings, clock, drain })
+    Ok(Running { lives, settings })
 }
 
 impl Running {
@@ -76,7 +75,7 @@ impl Running {
         self.lives.iter().map(|life| life.part.name).collect()
     }
 
-    /// Where a service listens, such as `http://127.0.0.1:7402`. It stays the same over a restart.
+    /// Where a service listens, such as `http://127.0.0.1:7402`.
     pub fn address(&self, name: &str) -> Result<String> {
         Ok(format!("http://{}", self.life(name)?.address))
     }
@@ -86,31 +85,11 @@ impl Running {
         &self.settings
     }
 
-    /// Ends a service where it stands: no drain, no last word; open connections break.
-    pub async fn kill(&mut self, name: &str) -> Result<()> {
-        let process = self.life_mut(name)?.process.take();
-        process.with_context(|| format!("{name} does not run"))?.kill().await
-    }
-
-    /// Starts a killed service again, at its old address.
-    pub async fn restart(&mut self, name: &str) -> Result<()> {
-        let (settings, clock, drain) = (self.settings.clone(), self.clock.clone(), self.drain);
-        let life = self.life_mut(name)?;
-        if life.process.is_some() {
-            bail!("{name} runs");
-        }
-        let listener = bind(life.address, name)?;
-        let (process, built) = Process::begin(&life.part, &settings, clock, listener, drain)?;
-        life.process = Some(process);
-        wait_built(name, built).await
-    }
-
     /// Waits until one of the services ends by itself, and says which and why.
     pub async fn ended(&mut self) -> anyhow::Error {
-        let served = self.lives.iter_mut().filter_map(|life| {
-            let name = life.part.name;
-            let served = &mut life.process.as_mut()?.served;
-            Some(Box::pin(async move { (name, served.await) }))
+        let served = self.lives.iter_mut().map(|life| {
+            let (name, served) = (life.part.name, &mut life.process.served);
+            Box::pin(async move { (name, served.await) })
         });
         let (name, outcome) = futures_util::future::select_all(served).await.0;
         match outcome {
@@ -121,18 +100,16 @@ impl Running {
     }
 
     /// Stops every service, each after its drain; the first failure, if there was one.
-    pub async fn stop(mut self) -> Result<()> {
-        let processes: Vec<_> =
-            self.lives.iter_mut().filter_map(|life| Some((life.part.name, life.process.take()?))).collect();
-        for (_, process) in &processes {
-            process.stop.cancel();
+    pub async fn stop(self) -> Result<()> {
+        for life in &self.lives {
+            life.process.stop.cancel();
         }
         let mut failed = None;
-        for (name, mut process) in processes {
+        for Life { part, mut process, .. } in self.lives {
             let outcome = (&mut process.served).await;
-            process.kill().await?;
+            process.end().await?;
             if let Ok(Err(e)) = outcome {
-                failed.get_or_insert(e.context(format!("{name} did not stop well")));
+                failed.get_or_insert(e.context(format!("{} did not stop well", part.name)));
             }
         }
         failed.map_or(Ok(()), Err)
@@ -140,11 +117,6 @@ impl Running {
 
     fn life(&self, name: &str) -> Result<&Life> {
         self.lives.iter().find(|life| life.part.name == name).with_context(|| format!("there is no {name}"))
-    }
-
-    fn life_mut(&mut self, name: &str) -> Result<&mut Life> {
-        let found = self.lives.iter_mut().find(|life| life.part.name == name);
-        found.with_context(|| format!("there is no {name}"))
     }
 }
 
@@ -187,8 +159,8 @@ impl Process {
         Ok((Self { runtime: Some(runtime), stop, served }, built))
     }
 
-    /// Drops everything the service does, at the next point where it waits for something.
-    async fn kill(mut self) -> Result<()> {
+    /// Drops whatever the service left undone, at the next point where it waits for something.
+    async fn end(mut self) -> Result<()> {
         if let Some(runtime) = self.runtime.take() {
             // Waiting for the threads blocks, and the port is free only when they are gone.
             tokio::task::spawn_blocking(move || runtime.shutdown_timeout(DYING)).await?;

@@ -1,4 +1,4 @@
-//! `stack serve`: the services in one process, with the settings each would take alone.
+//! `stack serve`: the services in one process, all or some, with the settings each would take alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use kit::clock::SystemClock;
 use serde_json::{Map, Value, json};
@@ -16,6 +17,7 @@ use crate::parts::{Settings, parts};
 use crate::{Options, Running, start};
 
 const ENDPOINTS: &str = "endpoints_file";
+const ONLY: &str = "only";
 
 /// The command line: every setting of every service once, and where each listens.
 pub fn command() -> Command {
@@ -28,6 +30,13 @@ pub fn command() -> Command {
         Command::new("serve").about("Run the services in one process, over real gRPC").arg(file);
     let mut known = BTreeSet::new();
     let parts = parts();
+    let only = Arg::new(ONLY)
+        .long("only")
+        .value_name("SERVICES")
+        .value_delimiter(',')
+        .value_parser(PossibleValuesParser::new(parts.iter().map(|p| p.name)))
+        .help("Run only these, comma-separated; the others are where their addresses say");
+    command = command.arg(only);
     for part in &parts {
         let flag = part.name.trim_end_matches("-svc");
         let address = Arg::new(part.address_variable)
@@ -81,6 +90,7 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
     )?;
     let drain = setting("RETENTION_DRAIN_SECONDS").and_then(|s| s.parse().ok()).unwrap_or(20);
     let options = Options {
+        only: matches.get_many::<String>(ONLY).unwrap_or_default().cloned().collect(),
         listen: listen(&settings)?,
         settings: settings.clone(),
         clock: Arc::new(SystemClock),

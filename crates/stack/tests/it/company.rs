@@ -7,7 +7,7 @@ use stack::load::mailbox::Mailbox;
 use stack::load::{Options, people};
 use testkit::eventually;
 
-use crate::world::World;
+use crate::world::Site;
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../demo");
 
@@ -24,14 +24,14 @@ pub struct Company {
 }
 
 /// Runs the loader as its command line would; what it noted.
-pub async fn load(world: &World, arguments: &[&str]) -> Value {
-    let path = world.file("endpoints.json");
+pub async fn load(site: &Site, arguments: &[&str]) -> Value {
+    let path = site.file("endpoints.json");
     let mut endpoints: Value = match std::fs::read_to_string(&path) {
         Ok(noted) => serde_json::from_str(&noted).unwrap(),
         Err(_) => json!({}),
     };
-    endpoints["gateway"] = world.stack.address("gateway").unwrap().into();
-    endpoints["mail_dir"] = world.file("mail").display().to_string().into();
+    endpoints["gateway"] = site.gateway.clone().into();
+    endpoints["mail_dir"] = site.file("mail").display().to_string().into();
     endpoints["operator"] = "operator@example.com".into();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, endpoints.to_string()).unwrap();
@@ -45,27 +45,27 @@ pub async fn load(world: &World, arguments: &[&str]) -> Value {
 
 impl Company {
     /// The demo company with its first customers.
-    pub async fn demo(world: &World) -> Self {
-        let endpoints = load(world, &["--demo", "--most", "60"]).await;
-        Self::of(world, endpoints["demo"].clone()).await
+    pub async fn demo(site: &Site) -> Self {
+        let endpoints = load(site, &["--demo", "--most", "60"]).await;
+        Self::of(site, endpoints["demo"].clone()).await
     }
 
     /// A company without content, with one customer.
-    pub async fn bare(world: &World) -> Self {
-        let file = world.file("customers.csv");
+    pub async fn bare(site: &Site) -> Self {
+        let file = site.file("customers.csv");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         let head =
             "external_id,email,name,locale,country,currency,plan,price_minor,interval,started_at,ended_at";
         let row = "c-1,ada@example.com,Ada,en,GB,GBP,fibre,2900,month,2025-02-01T00:00:00Z,";
         std::fs::write(&file, format!("{head}\n{row}\n")).unwrap();
         let file = file.display().to_string();
-        let endpoints = load(world, &["--slug", "bare", "--customers", &file]).await;
-        Self::of(world, endpoints["companies"]["bare"].clone()).await
+        let endpoints = load(site, &["--slug", "bare", "--customers", &file]).await;
+        Self::of(site, endpoints["companies"]["bare"].clone()).await
     }
 
-    async fn of(world: &World, noted: Value) -> Self {
-        let public = Api::new(&world.stack.address("gateway").unwrap()).unwrap();
-        let mailbox = Mailbox::new(&world.file("mail"));
+    async fn of(site: &Site, noted: Value) -> Self {
+        let public = Api::new(&site.gateway).unwrap();
+        let mailbox = Mailbox::new(&site.file("mail"));
         let admin = text(&noted, "/users/ret_admin").unwrap();
         let admin = people::sign_in(&public, &mailbox, &admin).await.unwrap();
         let machine = public.with_token(&text(&noted, "/api_key_live").unwrap());

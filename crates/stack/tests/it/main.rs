@@ -15,6 +15,7 @@ mod companies_do_not_see_each_other;
 mod company;
 mod faults;
 mod loading;
+mod processes;
 mod sink;
 mod stripe_tells_of_a_change;
 mod the_hosted_page_in_a_browser;
