@@ -78,7 +78,7 @@ impl Coded for Error {
             Self::NotYet(slug, _) => (Code::Refused, slug),
             Self::NotConnected => (Code::Refused, "not_connected"),
             Self::BadSignature => (Code::Unauthenticated, "bad_signature"),
-            Self::Busy => (Code::Refused, "change_in_progress"),
+            Self::Busy => (Code::Conflict, "change_in_progress"),
             Self::Vault(_) => (Code::Internal, "secret_unreadable"),
             Self::NoWay(_) => (Code::Refused, "wrong_state"),
         }

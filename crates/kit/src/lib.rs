@@ -13,6 +13,7 @@ pub mod money;
 pub mod page;
 pub mod run;
 pub mod service;
+pub mod task;
 pub mod telemetry;
 pub mod time;
 

@@ -33,7 +33,9 @@ impl RedemptionService for Rpc {
     async fn claim_redemption(&self, request: Request<pb::ClaimRedemptionRequest>) -> Reply<pb::Redemption> {
         let caller = Caller::of(&request)?;
         let pb::ClaimRedemptionRequest { id, terms_hash } = request.into_inner();
-        let claimed = self.0.claim(&caller, &id, &terms_hash).await.map_err(wrong)?;
+        let room = self.0.clone();
+        let claim = kit::task::to_the_end(async move { room.claim(&caller, &id, &terms_hash).await });
+        let claimed = claim.await.map_err(|f| kit::error::status(&f))?.map_err(wrong)?;
         Ok(Response::new(redemption_to(claimed)))
     }
 
@@ -68,7 +70,9 @@ impl RedemptionService for Rpc {
     ) -> Reply<pb::Redemption> {
         let caller = Caller::of(&request)?;
         let pb::ReverseRedemptionRequest { id, reason } = request.into_inner();
-        let reversed = self.0.reverse(&caller, &id, &reason).await.map_err(wrong)?;
+        let room = self.0.clone();
+        let reverse = kit::task::to_the_end(async move { room.reverse(&caller, &id, &reason).await });
+        let reversed = reverse.await.map_err(|f| kit::error::status(&f))?.map_err(wrong)?;
         Ok(Response::new(redemption_to(reversed)))
     }
 }

@@ -82,7 +82,9 @@ impl SubscriptionService for Rpc {
         };
         let wished_at = wished_at.as_ref().and_then(kit::time::from_proto);
         let ask = Ask { action, months, wished_at, key };
-        let done = self.0.act(&caller, &id, ask).await.map_err(wrong)?;
+        let room = self.0.clone();
+        let act = kit::task::to_the_end(async move { room.act(&caller, &id, ask).await });
+        let done = act.await.map_err(|f| kit::error::status(&f))?.map_err(wrong)?;
         Ok(Response::new(subscription_to(done)))
     }
 
