@@ -118,7 +118,9 @@ impl Redemptions {
                 Ok(claimed) => return self.drive(claimed).await,
                 // Another claim, of this redemption or by this customer, came first: look again.
                 Err(Error::Store(store::Error::Stale(_))) => {}
-                Err(other) => return Err(other),
+                // What stands in the way may be what another claim of this very redemption has just given.
+                Err(other) if self.store.get(scope, id).await?.version == read.version => return Err(other),
+                Err(_) => {}
             }
         }
         Err(Error::Busy)
