@@ -13,7 +13,7 @@ use super::store::{Filter, OfferStore};
 use crate::connections::Connections;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
-use crate::subscription::Subscriptions;
+use crate::subscription::{Subscription, Subscriptions};
 
 /// What is taken of offers and what customers hold: the part other rooms change, inside their own transaction.
 #[derive(Clone)]
@@ -240,18 +240,19 @@ impl Offers {
         Ok(())
     }
 
-    /// Whether a subscription may have an offer, with every reason why not. Reads only.
+    /// Whether a subscription may have an offer, with every reason why not, and the subscription. Reads only.
     pub async fn check(
         &self,
         scope: &Scope,
         id: &str,
         subscription_id: &str,
         personas: &[String],
-    ) -> Result<Seen> {
+    ) -> Result<(Seen, Stored<Subscription>)> {
         let offer = self.store.get(scope, id).await?;
-        let seen =
-            self.look(scope, vec![(id.to_owned(), Some(offer))], subscription_id, personas, None).await?;
-        seen.into_iter().next().ok_or_else(|| kit::Fault::not_found("offer").into())
+        let offers = vec![(id.to_owned(), Some(offer))];
+        let (seen, subscription) = self.look(scope, offers, subscription_id, personas, None).await?;
+        let seen = seen.into_iter().next().ok_or_else(|| kit::Fault::not_found("offer"))?;
+        Ok((seen, subscription))
     }
 
     /// The offers of a flow in the order asked for; every active one when none is named.
@@ -273,7 +274,7 @@ impl Offers {
             let mut found: HashMap<_, _> = found.into_iter().map(|o| (o.id.clone(), o)).collect();
             ids.into_iter().map(|id| (id.clone(), found.remove(&id))).collect()
         };
-        self.look(scope, offers, subscription_id, personas, Some(wanted)).await
+        Ok(self.look(scope, offers, subscription_id, personas, Some(wanted)).await?.0)
     }
 
     async fn look(
@@ -283,7 +284,7 @@ impl Offers {
         subscription_id: &str,
         personas: &[String],
         wanted: Option<&Wanted>,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<(Vec<Seen>, Stored<Subscription>)> {
         let ids: Vec<_> = offers.iter().map(|(id, _)| id.clone()).collect();
         let (subscription, used) =
             tokio::join!(self.subscriptions.get(scope, subscription_id), self.store.used_of(scope, &ids));
@@ -319,7 +320,8 @@ impl Offers {
             }
             Seen { id, offer: Some(stored), reasons }
         };
-        Ok(offers.into_iter().map(see).collect())
+        let seen = offers.into_iter().map(see).collect();
+        Ok((seen, subscription))
     }
 }
 

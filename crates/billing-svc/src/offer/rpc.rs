@@ -94,7 +94,7 @@ impl OfferService for Rpc {
         let caller = Caller::of(&request)?;
         let scope = caller.scope().map_err(|f| kit::error::status(&f))?;
         let pb::CheckEligibilityRequest { id, subscription_id, persona_ids } = request.get_ref();
-        let seen = self.offers.check(scope, id, subscription_id, persona_ids).await.map_err(wrong)?;
+        let (seen, _) = self.offers.check(scope, id, subscription_id, persona_ids).await.map_err(wrong)?;
         Ok(Response::new(eligibility_to(seen)))
     }
 

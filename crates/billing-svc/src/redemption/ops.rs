@@ -76,12 +76,11 @@ impl Redemptions {
         if let Some(known) = self.store.of_session(scope, flow_session_id, offer_id).await? {
             return Ok(known);
         }
-        let seen = self.offers.check(scope, offer_id, subscription_id, &personas).await?;
+        let (seen, subscription) = self.offers.check(scope, offer_id, subscription_id, &personas).await?;
         if !seen.reasons.is_empty() {
             return Err(Error::reasons(seen.reasons));
         }
-        let offer = self.offers.get(scope, offer_id).await?.body;
-        let subscription = self.subscriptions.get(scope, subscription_id).await?;
+        let offer = seen.offer.ok_or_else(|| kit::Fault::not_found("offer"))?.body;
         let redemption =
             presented(offer_id, offer, &subscription, flow_session_id, personas, self.clock.now());
         let id = kit::id::new("red");

@@ -1,5 +1,6 @@
 //! Walking a graph from where the customer stands to the next page, and choosing among offers.
 
+use kit::locale::LocalText;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::{Known, holds};
@@ -38,6 +39,8 @@ pub struct Candidate {
     pub offer_id: String,
     pub name: String,
     pub kind: String,
+    /// What it is called where it is shown.
+    pub text: LocalText,
     pub eligible: bool,
     /// Why not: slug and sentence.
     pub reasons: Vec<(String, String)>,

@@ -155,20 +155,13 @@ impl Billing for Upstreamed {
         let request = up.request(caller, SCREEN, asked).map_err(|s| fault(&s))?;
         let reply = RedemptionServiceClient::new(up.channel()).present_offer(request).await;
         let redemption = reply.map_err(|s| fault(&s))?.into_inner();
-        let ids = [offer.offer_id.clone()];
-        let shown = self.eligible(caller, subscription, &ids, segments).await?;
-        let words = shown.into_iter().find_map(|e| e.offer).unwrap_or_default();
-        let text = |t: Option<proto::common::LocalText>| {
-            t.map(|t| LocalText { default_locale: t.default_locale, texts: t.texts.into_iter().collect() })
-                .unwrap_or_default()
-        };
         Ok(OnTable {
             offer_id: offer.offer_id.clone(),
             name: offer.name.clone(),
             kind: offer.kind.clone(),
             redemption_id: redemption.id,
             terms_hash: redemption.terms_hash,
-            text: text(words.text),
+            text: offer.text.clone(),
             terms_text: text(redemption.terms_text),
         })
     }
@@ -272,7 +265,12 @@ fn candidate(seen: pb::OfferEligibility) -> Option<Candidate> {
     let offer = offer?;
     let kind = offer.kind().as_str_name().trim_start_matches("OFFER_KIND_").to_ascii_lowercase();
     let reasons = reasons.into_iter().map(|r| (r.code, r.message)).collect();
-    Some(Candidate { offer_id: offer.id, name: offer.name, kind, eligible, reasons })
+    Some(Candidate { offer_id: offer.id, name: offer.name, kind, text: text(offer.text), eligible, reasons })
+}
+
+fn text(given: Option<proto::common::LocalText>) -> LocalText {
+    let proto::common::LocalText { default_locale, texts } = given.unwrap_or_default();
+    LocalText { default_locale, texts: texts.into_iter().collect() }
 }
 
 fn visitor(subject: pb::FlowSubject) -> Visitor {

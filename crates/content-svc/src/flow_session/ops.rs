@@ -255,12 +255,12 @@ impl FlowSessions {
         Ok(Some(self.workflows.page(&read.scope, &frozen, template).await?))
     }
 
-    /// Takes the answers of the page and goes on.
+    /// Takes the answers of the page and goes on; `given` reads them by the questions the page asks.
     pub async fn answer(
         &self,
         scope: &Scope,
         id: &str,
-        given: Vec<(String, Answer)>,
+        given: impl FnOnce(Option<&Page>) -> Result<Vec<(String, Answer)>, Fault> + Send,
     ) -> Result<Stored<FlowSession>, Error> {
         let read = self.going(scope, id).await?;
         let mut session = read.body.clone();
@@ -269,7 +269,7 @@ impl FlowSessions {
         let page = self.page(&read).await?;
         let asked: Vec<_> = page.iter().flat_map(|p| p.questionnaires.iter().map(|q| &q.content)).collect();
         let shown: Vec<_> = page.iter().flat_map(Page::questions_shown).collect();
-        session.answer(given, &asked, &shown).map_err(|f| Error::Answers(f.into_vec()))?;
+        session.answer(given(page.as_ref())?, &asked, &shown).map_err(|f| Error::Answers(f.into_vec()))?;
         let next = self.exit(scope, &session, "next").await?;
         if next.is_some() {
             Box::pin(self.advance(&read, &mut session, next.as_deref())).await?;

@@ -90,9 +90,8 @@ impl FlowSessionService for Rpc {
         let pb::AnswerFlowRequest { id, answers } = request.into_inner();
         let answered = async {
             let scope = own(&caller, &id)?;
-            let page = self.room.page(&self.room.get(scope, &id).await?).await?;
-            let given = convert::answers(page.as_ref(), answers)?;
-            self.screen(self.room.answer(scope, &id, given).await?, String::new()).await
+            let read = self.room.answer(scope, &id, |page| convert::answers(page, answers)).await?;
+            self.screen(read, String::new()).await
         };
         reply(answered.await)
     }

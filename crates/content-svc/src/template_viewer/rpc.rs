@@ -99,7 +99,7 @@ impl Rpc {
             "accept" => self.0.accept(&scope, &id, &field("offer")).await,
             "decline" => self.0.decline(&scope, &id, &field("offer")).await,
             "close" => self.0.close(&scope, &id).await,
-            _ => self.next(&scope, &id, &read, fields).await,
+            _ => self.next(&scope, &id, fields).await,
         };
         match done {
             Ok(_) => Ok(see_other(company, token)),
@@ -121,7 +121,6 @@ impl Rpc {
         &self,
         scope: &Scope,
         id: &str,
-        read: &Stored<FlowSession>,
         fields: Vec<pb::FormField>,
     ) -> Result<Stored<FlowSession>, Error> {
         let mut given: Vec<pb::FlowAnswer> = Vec::new();
@@ -136,9 +135,7 @@ impl Rpc {
                 }),
             }
         }
-        let page = self.0.page(read).await?;
-        let given = answers_of(page.as_ref(), given)?;
-        self.0.answer(scope, id, given).await
+        self.0.answer(scope, id, |page| answers_of(page, given)).await
     }
 }
 

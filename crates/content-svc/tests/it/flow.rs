@@ -84,6 +84,7 @@ impl Billing for Biller {
             offer_id: id.clone(),
             name: "Less".into(),
             kind: "discount".into(),
+            text: text("20 % less"),
             eligible: true,
             reasons: Vec::new(),
         };
@@ -106,7 +107,7 @@ impl Billing for Biller {
             kind: offer.kind.clone(),
             redemption_id: format!("red_{session}"),
             terms_hash: "hash-of-the-terms".into(),
-            text: text("20 % less"),
+            text: offer.text.clone(),
             terms_text: text("20 % off for 3 months"),
         })
     }
@@ -169,7 +170,7 @@ impl Flow {
 
     async fn because(&self, id: &str, reason: &str) -> Stored<FlowSession> {
         let given = vec![("reason".to_owned(), Answer::Choices(vec![reason.to_owned()]))];
-        self.flows.answer(self.scope(), id, given).await.unwrap()
+        self.flows.answer(self.scope(), id, |_| Ok(given)).await.unwrap()
     }
 
     /// The kinds of a visit's events, in order.
@@ -353,7 +354,10 @@ async fn answers_that_do_not_fit_change_nothing() {
         vec![("reason".to_owned(), Answer::Text("price".into()))],
         vec![("other".to_owned(), Answer::Scale(1))],
     ] {
-        assert_eq!(refused(flow.flows.answer(flow.scope(), &started.id, given).await), "invalid_request");
+        assert_eq!(
+            refused(flow.flows.answer(flow.scope(), &started.id, |_| Ok(given)).await),
+            "invalid_request"
+        );
     }
     let read = flow.flows.get(flow.scope(), &started.id).await.unwrap();
     assert_eq!((read.version, read.body.state), (started.version, State::Created));
