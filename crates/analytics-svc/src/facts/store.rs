@@ -28,6 +28,7 @@ impl Record for Customer {
             Index::on(&["body.external_id"]),
             Index::on(&["body.email"]).partial(doc! { "body.email": { "$gt": "" } }),
             Index::on(&["body.personas.persona", "_id"]),
+            Index::on(&["body.erased"]).partial(doc! { "body.erased": true }),
         ]
     }
 }
@@ -245,8 +246,13 @@ impl CustomerStore {
         Ok(self.repo.count(scope, doc! { "body.personas.persona": persona }).await?)
     }
 
+    /// All who are not erased. Both counts come from an index alone; to look at each customer costs more than the rules.
     pub async fn count(&self, scope: &Scope) -> Result<u64, Error> {
-        Ok(self.repo.count(scope, doc! { "body.erased": false }).await?)
+        let (all, erased) = tokio::try_join!(
+            self.repo.count(scope, Document::new()),
+            self.repo.count(scope, doc! { "body.erased": true }),
+        )?;
+        Ok(all.saturating_sub(erased))
     }
 
     /// How many customers a rule takes, some of them, and how many of them are in which persona.

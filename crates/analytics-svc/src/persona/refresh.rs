@@ -7,7 +7,7 @@ use futures_util::{FutureExt, StreamExt};
 use kit::{Scope, SharedClock};
 
 use super::board::Boards;
-use super::model::{Refresh, Standing, Tally};
+use super::model::{Refresh, Seat, Standing, Tally};
 use super::store::PersonaStore;
 use crate::error::Error;
 use crate::events::{announce, refresh_failed, refreshed};
@@ -99,21 +99,21 @@ impl Refreshes {
         moved: &HashMap<String, (u64, u64)>,
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        let mut personas = Vec::new();
-        for seat in &board.seats {
+        let tally = async |seat: &Seat| -> Result<Tally, Error> {
             let members = self.customers.count_members(scope, &seat.id).await?;
             let (entered, left) = moved.get(&seat.id).copied().unwrap_or_default();
             let standing = Standing { size: members, refreshed_at: Some(now) };
             self.store.set_standing(scope, &seat.id, standing).await?;
-            let (persona, name) = (seat.id.clone(), seat.name.clone());
-            personas.push(Tally { persona, name, members, entered, left });
-        }
+            Ok(Tally { persona: seat.id.clone(), name: seat.name.clone(), members, entered, left })
+        };
+        let tallies = board.seats.iter().map(tally);
+        let (personas, customers) =
+            tokio::try_join!(futures_util::future::try_join_all(tallies), self.customers.count(scope))?;
         // Personas that no longer count have nobody in them now.
         for (id, _) in moved.iter().filter(|(id, _)| board.get(id).is_none()) {
             let standing = Standing { size: 0, refreshed_at: Some(now) };
             self.store.set_standing(scope, id, standing).await?;
         }
-        let customers = self.customers.count(scope).await?;
         let events = vec![refreshed(scope, job, customers, &personas, now)];
         self.store.ended(scope, job, Refresh { customers, personas }, events).await
     }
