@@ -207,7 +207,11 @@ fn assemble(rooms: Rooms, db: Database, bus: bus::Bus, verifier: Verifier) -> ki
     let holdout = experiment::Rpc { holdouts: rooms.holdouts.clone() };
     let events = pb::user_events_service_server::UserEventsServiceServer::new(events);
     let usage = pb::product_usage_service_server::ProductUsageServiceServer::new(usage);
-    let check = kit::service::Check { is_unary: proto::check::is_unary, message: proto::check::message };
+    let check = kit::service::Check {
+        is_unary: proto::check::is_unary,
+        message: proto::check::message,
+        rules: proto::check::rules,
+    };
     let mut service = kit::Service::new(NAME)
         .verified_by(verifier)
         .checked_by(check)

@@ -201,7 +201,11 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
     let (ready_db, ready_bus) = (db.clone(), bus.clone());
     kit::Service::new(NAME)
         .verified_by(verifier)
-        .checked_by(kit::service::Check { is_unary: proto::check::is_unary, message: proto::check::message })
+        .checked_by(kit::service::Check {
+            is_unary: proto::check::is_unary,
+            message: proto::check::message,
+            rules: proto::check::rules,
+        })
         .described_by(proto::DESCRIPTORS)
         .room(pb::connection_service_server::ConnectionServiceServer::new(connection_room))
         .room(inbound_room.max_decoding_message_size(LARGEST))

@@ -64,7 +64,11 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let collections =
         vec!["questionnaires", "card_elements", "cards", "templates", "workflows", "flow_sessions"];
     let (remembering, ready_db, heard) = (rooms.clone(), db.clone(), bus.clone());
-    let check = kit::service::Check { is_unary: proto::check::is_unary, message: proto::check::message };
+    let check = kit::service::Check {
+        is_unary: proto::check::is_unary,
+        message: proto::check::message,
+        rules: proto::check::rules,
+    };
     Ok(kit::Service::new("content-svc")
         .verified_by(verifier)
         .checked_by(check)

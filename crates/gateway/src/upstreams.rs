@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use kit::Caller;
 use kit::caller::Minter;
 use kit::client::Upstream;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Extensions, Request, Status};
 
 use crate::config::Config;
@@ -39,7 +39,7 @@ impl Upstreams {
         self.0.get(service).ok_or_else(|| Status::unimplemented("no such service"))
     }
 
-    /// Calls an rpc with an encoded message; the encoded reply and its metadata.
+    /// Calls an rpc with an encoded message that keeps the rules of its fields; the encoded reply and its metadata.
     pub async fn call(
         &self,
         service: &str,
@@ -51,6 +51,7 @@ impl Upstreams {
         let upstream = self.get(service)?;
         let mut meta = MetadataMap::new();
         upstream.prepare(caller, deadline, &mut meta).map_err(|f| kit::error::status(&f))?;
+        meta.insert(kit::client::CHECKED, MetadataValue::from_static(proto::check::rules()));
         let mut request = Request::from_parts(meta, Extensions::default(), message);
         request.set_timeout(deadline);
         let mut grpc = tonic::client::Grpc::new(upstream.channel()).max_decoding_message_size(LARGEST);

@@ -132,7 +132,11 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
     let (ready_db, ready_bus, audit_bus) = (db.clone(), bus.clone(), bus.clone());
     kit::Service::new(NAME)
         .verified_by(verifier)
-        .checked_by(kit::service::Check { is_unary: proto::check::is_unary, message: proto::check::message })
+        .checked_by(kit::service::Check {
+            is_unary: proto::check::is_unary,
+            message: proto::check::message,
+            rules: proto::check::rules,
+        })
         .described_by(proto::DESCRIPTORS)
         .room(pb::company_service_server::CompanyServiceServer::new(companies::Rpc(companies)))
         .room(pb::user_profile_service_server::UserProfileServiceServer::new(user_profiles::Rpc(people)))

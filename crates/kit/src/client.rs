@@ -12,6 +12,10 @@ use crate::error::{Fault, status};
 
 /// The metadata that names the request.
 pub const REQUEST_ID: &str = "x-request-id";
+/// The metadata that names the rules a message was found to keep: who has the same need not look again.
+pub const CHECKED: &str = "x-checked-by";
+/// The metadata of an answer that is the same for everybody of a company, until an event of the family it names.
+pub const SHARED: &str = "x-shared";
 
 /// Another service, as one of ours sees it. Connects on first use and again after the other side restarted.
 #[derive(Clone)]

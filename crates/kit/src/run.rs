@@ -272,7 +272,7 @@ impl Gate {
         next: axum::middleware::Next,
     ) -> Response {
         let Some(check) = self.check else { return next.run(request).await };
-        if !(check.is_unary)(path) {
+        if !(check.is_unary)(path) || is_checked(check, request.headers()) {
             return next.run(request).await;
         }
         match checked(check, path, request).await {
@@ -280,6 +280,11 @@ impl Gate {
             Err(refusal) => refusal.into_http::<Body>().into_response(),
         }
     }
+}
+
+/// Whether the caller, who is one of us, has applied these very rules: the gateway has, to all that comes from outside.
+fn is_checked(check: crate::service::Check, headers: &http::HeaderMap) -> bool {
+    headers.get(crate::client::CHECKED).is_some_and(|rules| rules.as_bytes() == (check.rules)().as_bytes())
 }
 
 /// Reads the one message of a unary request, checks it and puts it back.
@@ -298,4 +303,23 @@ async fn checked(
         (check.message)(path, &frame[5..])?;
     }
     Ok(Request::from_parts(parts, axum::body::Body::from(frame)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_looked_at_unless_the_same_rules_were_applied() {
+        let check = crate::service::Check { is_unary: |_| true, message: |_, _| Ok(()), rules: || "r1" };
+        let said = |rules: &'static str| {
+            http::HeaderMap::from_iter([(
+                http::HeaderName::from_static(crate::client::CHECKED),
+                http::HeaderValue::from_static(rules),
+            )])
+        };
+        assert!(is_checked(check, &said("r1")));
+        assert!(!is_checked(check, &said("r2")), "an older gateway may not know a rule");
+        assert!(!is_checked(check, &http::HeaderMap::new()));
+    }
 }

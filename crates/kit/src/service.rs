@@ -22,6 +22,8 @@ pub struct Check {
     pub is_unary: fn(&str) -> bool,
     /// Refuses an encoded message that breaks a rule of its fields.
     pub message: fn(&str, &[u8]) -> Result<(), tonic::Status>,
+    /// Names the rules as this process has them.
+    pub rules: fn() -> &'static str,
 }
 
 pub(crate) type Task = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;

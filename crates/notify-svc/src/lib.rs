@@ -99,7 +99,11 @@ fn assemble(
     let Rooms { mails, notifications, ears, worker } = rooms;
     let mut service = kit::Service::new(NAME)
         .verified_by(verifier)
-        .checked_by(kit::service::Check { is_unary: proto::check::is_unary, message: proto::check::message })
+        .checked_by(kit::service::Check {
+            is_unary: proto::check::is_unary,
+            message: proto::check::message,
+            rules: proto::check::rules,
+        })
         .described_by(proto::DESCRIPTORS)
         .room(NotificationServiceServer::new(notification::Rpc { notifications, mails }))
         .task("mails", move |stop| worker.run(stop));

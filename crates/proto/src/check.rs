@@ -2,6 +2,7 @@
 //! each service checks again, as not every caller passes the gateway.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::OnceLock;
 
 use prost_protovalidate::{Error, Validator};
@@ -12,6 +13,16 @@ use tonic_types::{ErrorDetails, StatusExt};
 fn validator() -> &'static Validator {
     static VALIDATOR: OnceLock<Validator> = OnceLock::new();
     VALIDATOR.get_or_init(Validator::new)
+}
+
+/// Names the rules: two processes with the same name for them refuse the same messages.
+pub fn rules() -> &'static str {
+    static RULES: OnceLock<String> = OnceLock::new();
+    RULES.get_or_init(|| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(crate::DESCRIPTORS);
+        format!("{:016x}", hasher.finish())
+    })
 }
 
 /// The rpc behind a gRPC path, `/retention.billing.v1.OfferService/GetOffer`.
