@@ -29,6 +29,13 @@ impl Bus {
     /// Connects and makes the streams where they are missing. A server that is down is waited for in the background;
     /// only an address that cannot be read, or a server that answers wrongly, fails here.
     pub async fn connect(data: &Data) -> Result<Self> {
+        let bus = Self::open(data).await?;
+        bus.streams().await?;
+        Ok(bus)
+    }
+
+    /// Connects, now or later, for who only overhears: makes no stream and does not wait for the server.
+    pub async fn open(data: &Data) -> Result<Self> {
         let client = async_nats::ConnectOptions::new()
             .retry_on_initial_connect()
             .connection_timeout(Duration::from_secs(3))
@@ -37,9 +44,7 @@ impl Bus {
             .context("failed to read RETENTION_NATS_URL")?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(Duration::from_secs(5));
-        let bus = Self { client, jetstream, prefix: data.nats_prefix.clone() };
-        bus.streams().await?;
-        Ok(bus)
+        Ok(Self { client, jetstream, prefix: data.nats_prefix.clone() })
     }
 
     /// Makes both streams; options are a subset that NATS 2.9 and later servers accept.

@@ -11,12 +11,9 @@ use clap::Parser;
 pub struct Config {
     #[command(flatten)]
     pub common: kit::config::Common,
-    /// MongoDB, for idempotency answers: the gateway's only data.
-    #[arg(long, env = "RETENTION_MONGO_URI", default_value = "mongodb://127.0.0.1:27017/?replicaSet=rs0")]
-    pub mongo_uri: String,
-    /// What the database's name starts with; `_gateway` follows.
-    #[arg(long, env = "RETENTION_MONGO_PREFIX", default_value = "retention")]
-    pub mongo_prefix: String,
+    /// MongoDB for idempotency answers, the gateway's only data; NATS to hear what changed.
+    #[command(flatten)]
+    pub data: kit::config::Data,
     /// Where identity-svc is.
     #[arg(long, env = "RETENTION_IDENTITY_ADDR", default_value = "http://127.0.0.1:7401")]
     pub identity_addr: String,

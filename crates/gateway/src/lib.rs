@@ -16,6 +16,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
+use bus::Bus;
 use http::{HeaderName, HeaderValue, Method, header};
 use kit::SharedClock;
 use kit::caller::{Minter, SigningKey};
@@ -23,13 +24,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::CorsLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use config::Config;
 use edge::descriptors::{self, Operation};
 use edge::json::Plans;
 use edge::problem::Problem;
 use pipeline::auth::Authenticator;
+use pipeline::cache::{self, Shared};
 use pipeline::idempotency::Idempotency;
 use pipeline::rate::Rates;
 use upstreams::Upstreams;
@@ -45,6 +46,7 @@ pub struct Edge {
     pub auth: Authenticator,
     pub rates: Rates,
     pub idempotency: Idempotency,
+    pub shared: Shared,
     pub plans: Plans,
     pub operations: Vec<Arc<Operation>>,
 }
@@ -65,12 +67,14 @@ pub async fn service(config: Config) -> anyhow::Result<kit::Service> {
 pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Service> {
     let operations = descriptors::load().map_err(|why| anyhow!("the protos are not sound: {why}"))?;
     let key = Arc::new(SigningKey::from_seed(&config.common.inner_key)?);
-    let db = store::connect::open(&config.mongo_uri, &config.mongo_prefix, NAME).await?;
+    let db = store::connect(&config.data, NAME).await?;
+    let bus = Bus::open(&config.data).await?;
     let edge = Arc::new(Edge {
         upstreams: Upstreams::new(&config, &Minter::new(NAME, key, clock.clone()))?,
         auth: Authenticator::default(),
         rates: Rates::new(config.rate_scale),
         idempotency: Idempotency::open(&db, clock.clone()).await?,
+        shared: Shared::default(),
         plans: Plans::of(
             operations
                 .iter()
@@ -82,7 +86,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         config,
     });
     let router = router(&edge)?;
-    let quiet = edge.clone();
+    let (quiet, hearing) = (edge.clone(), edge.clone());
     Ok(kit::Service::new(NAME)
         .http(router)
         .task("rates", move |stop| async move {
@@ -90,6 +94,10 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
                 quiet.rates.forget();
             }
             Ok(())
+        })
+        // Without NATS the door works on: what it keeps is old after seconds.
+        .task("caches", move |stop| {
+            bus.overhear(cache::FAMILY, move |heard| hearing.shared.forget(&heard.scope), stop)
         })
         .ready("mongodb", move || {
             let db = db.clone();
@@ -137,18 +145,26 @@ pub(crate) fn methods(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> MethodRou
 }
 
 fn layered(app: Router, cors: CorsLayer) -> Router {
-    let always = |name: HeaderName, value: &'static str| {
-        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-    };
     let worth_it = SizeAbove::new(1024).and(NotForContentType::IMAGES).and(NotForContentType::SSE);
     app.layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new().compress_when(worth_it))
-        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(always(header::X_FRAME_OPTIONS, "DENY"))
-        .layer(always(header::REFERRER_POLICY, "no-referrer"))
-        .layer(always(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
-        .layer(always(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(axum::middleware::map_response(guarded))
         .layer(cors)
+}
+
+/// What every answer carries that does not say otherwise.
+async fn guarded(mut response: Response) -> Response {
+    let always = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in always {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Browsers of these origins may call; without one, none but our own.

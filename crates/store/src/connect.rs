@@ -11,12 +11,8 @@ use mongodb::{Client, Database};
 /// Opens the database of a service (`billing-svc` → `{prefix}_billing`). Connects on first use; an address that cannot
 /// be read fails here, a server that is down fails the first query and `/readyz`.
 pub async fn connect(data: &Data, service: &str) -> Result<Database> {
-    open(&data.mongo_uri, &data.mongo_prefix, service).await
-}
-
-/// The same for a process that has no other data.
-pub async fn open(uri: &str, prefix: &str, service: &str) -> Result<Database> {
-    let mut options = ClientOptions::parse(uri).await.context("failed to read RETENTION_MONGO_URI")?;
+    let mut options =
+        ClientOptions::parse(&data.mongo_uri).await.context("failed to read RETENTION_MONGO_URI")?;
     options.app_name = Some(service.to_owned());
     options.server_selection_timeout = Some(Duration::from_secs(5));
     options.connect_timeout = Some(Duration::from_secs(3));
@@ -26,7 +22,8 @@ pub async fn open(uri: &str, prefix: &str, service: &str) -> Result<Database> {
     options.write_concern = Some(WriteConcern::majority());
     options.read_concern = Some(ReadConcern::local());
     let client = Client::with_options(options)?;
-    Ok(client.database(&format!("{prefix}_{}", service.trim_end_matches("-svc"))))
+    let name = format!("{}_{}", data.mongo_prefix, service.trim_end_matches("-svc"));
+    Ok(client.database(&name))
 }
 
 /// Whether the database answers.

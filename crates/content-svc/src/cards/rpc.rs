@@ -59,7 +59,8 @@ impl CardService for Rpc {
     async fn get_card(&self, request: Request<pb::GetContentRequest>) -> Result<Response<pb::Card>, Status> {
         let caller = Caller::of(&request)?;
         let asked = request.into_inner();
-        reply(self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await.map(Into::into))
+        let found = self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await;
+        versions::answer(&asked, found.map(Into::into))
     }
 
     async fn update_card(

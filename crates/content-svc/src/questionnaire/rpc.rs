@@ -58,7 +58,8 @@ impl QuestionnaireService for Rpc {
     ) -> Result<Response<pb::Questionnaire>, Status> {
         let caller = Caller::of(&request)?;
         let asked = request.into_inner();
-        reply(self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await.map(Into::into))
+        let found = self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await;
+        versions::answer(&asked, found.map(Into::into))
     }
 
     async fn update_questionnaire(

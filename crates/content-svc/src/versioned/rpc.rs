@@ -2,11 +2,14 @@
 
 use kit::time::to_proto;
 use proto::content as pb;
+use tonic::metadata::MetadataValue;
+use tonic::{Response, Status};
 
 use super::diff::Change;
 use super::model::{Pin, Release, State};
 use super::ops::Which;
-use crate::wire::mirror;
+use crate::error::Error;
+use crate::wire::{mirror, reply};
 
 mirror!(State => pb::ContentState { Draft, InReview, Published, Archived });
 
@@ -17,6 +20,16 @@ pub fn which(request: &pb::GetContentRequest) -> Which {
         (false, 0) => Which::Working,
         (false, number) => Which::Number(number),
     }
+}
+
+/// The answer to a request for content. What is published is the same for everybody of the company, and the gateway is
+/// told so.
+pub fn answer<T>(request: &pb::GetContentRequest, found: Result<T, Error>) -> Result<Response<T>, Status> {
+    let mut answer = reply(found)?;
+    if request.published {
+        answer.metadata_mut().insert(kit::client::SHARED, MetadataValue::from_static("content"));
+    }
+    Ok(answer)
 }
 
 /// The release in use.

@@ -54,7 +54,8 @@ impl WorkflowService for Rpc {
     ) -> Result<Response<pb::Workflow>, Status> {
         let caller = Caller::of(&request)?;
         let asked = request.into_inner();
-        reply(self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await.map(Into::into))
+        let found = self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await;
+        versions::answer(&asked, found.map(Into::into))
     }
 
     async fn update_workflow(

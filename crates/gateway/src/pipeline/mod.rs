@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod auth;
+pub mod cache;
 pub mod idempotency;
 pub mod rate;
 
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body as AxumBody;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -101,12 +102,17 @@ async fn run(edge: &Edge, op: &Operation, request: Request, id: &str) -> Result<
         let who = edge.auth.who(edge, op, &parts.headers).await?;
         let caller = access::caller(op, &who, &parts, id)?;
         edge.rates.check(op.rate(), &access::rate_key(&caller, &parts))?;
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let shared = edge.shared.key(op, &caller, target);
+        if let Some(kept) = shared.as_ref().and_then(|key| edge.shared.get(key)) {
+            return Ok(kept);
+        }
         let message = bind::request(op, parts.uri.path(), parts.uri.query(), &body)?;
         validate(op, &message)?;
         access::check_subject(op, &who, &message)?;
         let encoded = Bytes::from(message.encode_to_vec());
         let key = idempotency::key(op, &parts.headers)?;
-        let call = call(edge, op, &caller, limit, encoded);
+        let call = call(edge, op, &caller, limit, encoded, shared);
         match key {
             Some(key) => edge.idempotency.once(op, &caller, &key, &body, &parts, call).await,
             None => call.await,
@@ -160,16 +166,24 @@ async fn call(
     caller: &kit::Caller,
     limit: Duration,
     message: Bytes,
+    shared: Option<cache::Key>,
 ) -> Result<Response, Problem> {
-    let (bytes, meta) = edge.upstreams.call(&op.service, &op.grpc, caller, limit, message).await?;
+    let called = edge.upstreams.call(&op.service, &op.grpc, caller, limit, message).await;
+    // Whoever changed something sees it at once; the others, when the event passes. Also where it failed: it may have
+    // been done.
+    if let Some(scope) =
+        caller.scope.as_ref().filter(|_| op.method != Method::GET && op.service == cache::FAMILY)
+    {
+        edge.shared.forget(scope);
+    }
+    let (bytes, meta) = called?;
     if op.replies_raw() {
         let body = HttpBody::decode(bytes).map_err(|_| damaged(op))?;
         return Ok(raw(body, &meta));
     }
-    let json = edge.plans.json(op.output.full_name(), &bytes).map_err(|_| damaged(op))?;
-    let mut response =
-        ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], json)
-            .into_response();
+    let json: Bytes = edge.plans.json(op.output.full_name(), &bytes).map_err(|_| damaged(op))?.into();
+    edge.shared.keep(shared, &meta, &json);
+    let mut response = cache::json(json);
     carry(&meta, response.headers_mut());
     Ok(response)
 }

@@ -12,5 +12,6 @@ mod credentials;
 mod documents;
 mod idempotency;
 mod json;
+mod shared;
 mod upload;
 mod world;

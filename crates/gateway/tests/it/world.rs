@@ -30,6 +30,8 @@ pub const FLOW: &str = "flow-token-of-a-customer";
 pub struct Behind {
     /// What an rpc's next calls are answered with: bytes, or a gRPC status.
     pub answers: Arc<Mutex<HashMap<String, Result<Bytes, u16>>>>,
+    /// Rpcs whose answers are the same for everybody of a company.
+    pub shared: Arc<Mutex<Vec<String>>>,
     /// Rpcs called, by whom and with what; those that only find out who calls are not in it.
     pub asked: Arc<Mutex<Vec<(String, Caller, Bytes)>>>,
     /// How often identity and content were asked who somebody is.
@@ -47,7 +49,7 @@ pub struct World {
     pub clock: MovedClock,
     _stop: DropGuard,
     // Dropped last: takes the database away.
-    _test: testkit::TestDb,
+    pub test: testkit::TestDb,
 }
 
 impl World {
@@ -64,6 +66,7 @@ impl World {
         };
         let behind = Behind {
             answers: Arc::default(),
+            shared: Arc::default(),
             asked: Arc::default(),
             resolved: Arc::default(),
             person: Arc::new(Mutex::new(person)),
@@ -83,6 +86,8 @@ impl World {
         arguments.push(format!("--inner-key={}", seed.expose_secret()));
         arguments.push(format!("--mongo-uri={}", test.data.mongo_uri));
         arguments.push(format!("--mongo-prefix={}", test.data.mongo_prefix));
+        arguments.push(format!("--nats-url={}", test.data.nats_url));
+        arguments.push(format!("--nats-prefix={}", test.data.nats_prefix));
         for service in ["identity", "billing", "content", "analytics", "notify"] {
             arguments.push(format!("--{service}-addr={upstream}"));
         }
@@ -91,7 +96,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(kit::run::serve(service, listener, stop.clone(), Duration::from_secs(1)));
-        Self { at, http: reqwest::Client::new(), behind, clock, _stop: stop.drop_guard(), _test: test }
+        Self { at, http: reqwest::Client::new(), behind, clock, _stop: stop.drop_guard(), test }
     }
 
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
@@ -156,7 +161,11 @@ async fn answer(State(behind): State<Behind>, request: Request) -> Response {
     }
     behind.asked.lock().unwrap().push((rpc.clone(), Caller::clone(&caller), message));
     let said = behind.answers.lock().unwrap().get(&rpc).cloned();
-    said.unwrap_or(Ok(Bytes::new())).map_or_else(status, framed)
+    let mut answer = said.unwrap_or(Ok(Bytes::new())).map_or_else(status, framed);
+    if behind.shared.lock().unwrap().contains(&rpc) {
+        answer.headers_mut().insert(kit::client::SHARED, http::HeaderValue::from_static("content"));
+    }
+    answer
 }
 
 /// The rpcs the gateway finds out with who somebody is.
