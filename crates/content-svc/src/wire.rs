@@ -40,8 +40,11 @@ macro_rules! mirror {
 }
 pub(crate) use mirror;
 
+/// What an rpc answers.
+pub type Reply<T> = Result<Response<T>, Status>;
+
 /// A reply, or the status an error travels as.
-pub fn reply<T, E: Coded>(outcome: Result<T, E>) -> Result<Response<T>, Status> {
+pub fn reply<T, E: Coded>(outcome: Result<T, E>) -> Reply<T> {
     outcome.map(Response::new).map_err(|e| kit::error::status(&e))
 }
 

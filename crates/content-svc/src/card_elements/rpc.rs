@@ -5,13 +5,13 @@ use kit::{Caller, Fault, PageRequest, Scope};
 use proto::content as pb;
 use proto::content::card_element_service_server::{CardElementService, CardElementServiceServer};
 use store::Stored;
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
 use super::convert::element;
 use super::model::CardElement;
 use super::ops::CardElements;
 use crate::cards::Cards;
-use crate::wire::reply;
+use crate::wire::{Reply, reply};
 
 /// The room's gRPC service; `cards` say where a piece is used.
 pub fn service(room: CardElements, cards: Cards) -> CardElementServiceServer<Rpc> {
@@ -29,7 +29,7 @@ impl CardElementService for Rpc {
     async fn list_card_elements(
         &self,
         request: Request<pb::ListCardElementsRequest>,
-    ) -> Result<Response<pb::ListCardElementsResponse>, Status> {
+    ) -> Reply<pb::ListCardElementsResponse> {
         let caller = Caller::of(&request)?;
         let pb::ListCardElementsRequest { limit, cursor, library, archived } = request.into_inner();
         let page = self.room.list(&caller, library, archived, &PageRequest::new(limit, cursor)).await;
@@ -42,7 +42,7 @@ impl CardElementService for Rpc {
     async fn create_card_element(
         &self,
         request: Request<pb::CreateCardElementRequest>,
-    ) -> Result<Response<pb::CardElement>, Status> {
+    ) -> Reply<pb::CardElement> {
         let caller = Caller::of(&request)?;
         let pb::CreateCardElementRequest { name, element: given, is_library } = request.into_inner();
         let made = async {
@@ -53,10 +53,7 @@ impl CardElementService for Rpc {
         reply(made.await.map(to_element))
     }
 
-    async fn get_card_element(
-        &self,
-        request: Request<pb::GetCardElementRequest>,
-    ) -> Result<Response<pb::CardElement>, Status> {
+    async fn get_card_element(&self, request: Request<pb::GetCardElementRequest>) -> Reply<pb::CardElement> {
         let caller = Caller::of(&request)?;
         reply(self.room.get(&caller, &request.into_inner().id).await.map(to_element))
     }
@@ -64,7 +61,7 @@ impl CardElementService for Rpc {
     async fn update_card_element(
         &self,
         request: Request<pb::UpdateCardElementRequest>,
-    ) -> Result<Response<pb::CardElement>, Status> {
+    ) -> Reply<pb::CardElement> {
         let caller = Caller::of(&request)?;
         let pb::UpdateCardElementRequest { id, version, name, element: given, update_mask: _ } =
             request.into_inner();
@@ -78,7 +75,7 @@ impl CardElementService for Rpc {
     async fn delete_card_element(
         &self,
         request: Request<pb::GetCardElementRequest>,
-    ) -> Result<Response<pb::CardElement>, Status> {
+    ) -> Reply<pb::CardElement> {
         let caller = Caller::of(&request)?;
         reply(self.room.archive(&caller, &request.into_inner().id).await.map(to_element))
     }
@@ -86,7 +83,7 @@ impl CardElementService for Rpc {
     async fn duplicate_card_element(
         &self,
         request: Request<pb::DuplicateCardElementRequest>,
-    ) -> Result<Response<pb::CardElement>, Status> {
+    ) -> Reply<pb::CardElement> {
         let caller = Caller::of(&request)?;
         let pb::DuplicateCardElementRequest { id, name } = request.into_inner();
         reply(self.room.duplicate(&caller, &id, name).await.map(to_element))
@@ -95,7 +92,7 @@ impl CardElementService for Rpc {
     async fn get_card_element_usage(
         &self,
         request: Request<pb::GetCardElementRequest>,
-    ) -> Result<Response<pb::CardElementUsage>, Status> {
+    ) -> Reply<pb::CardElementUsage> {
         let caller = Caller::of(&request)?;
         let id = request.into_inner().id;
         let found = async {

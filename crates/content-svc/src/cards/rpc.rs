@@ -4,7 +4,7 @@ use kit::time::to_proto;
 use kit::{Caller, Fault, PageRequest};
 use proto::content as pb;
 use proto::content::card_service_server::{CardService, CardServiceServer};
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
 use super::model::{CardAccess, CardContent, CardHead, CardKind};
 use super::ops::Cards;
@@ -12,7 +12,7 @@ use crate::card_elements::convert::element;
 use crate::error::Error;
 use crate::text::rpc::{findings, locales, variables};
 use crate::versioned::{Filter, Object, View, rpc as versions};
-use crate::wire::{Wire, enum_of, enum_or, mirror, names, reply, some};
+use crate::wire::{Reply, Wire, enum_of, enum_or, mirror, names, reply, some};
 
 mirror!(CardKind => pb::CardKind { Value, Offer, Survey, Feedback, Contact, Confirm });
 mirror!(CardAccess => pb::CardAccess { Private, Company, Library });
@@ -27,10 +27,7 @@ pub struct Rpc(pub Cards);
 
 #[tonic::async_trait]
 impl CardService for Rpc {
-    async fn list_cards(
-        &self,
-        request: Request<pb::ListCardsRequest>,
-    ) -> Result<Response<pb::ListCardsResponse>, Status> {
+    async fn list_cards(&self, request: Request<pb::ListCardsRequest>) -> Reply<pb::ListCardsResponse> {
         let caller = Caller::of(&request)?;
         let pb::ListCardsRequest { limit, cursor, kind, tag, archived } = request.into_inner();
         let facet = CardKind::of_wire(kind).map(CardKind::as_str);
@@ -42,10 +39,7 @@ impl CardService for Rpc {
         }))
     }
 
-    async fn create_card(
-        &self,
-        request: Request<pb::CreateCardRequest>,
-    ) -> Result<Response<pb::Card>, Status> {
+    async fn create_card(&self, request: Request<pb::CreateCardRequest>) -> Reply<pb::Card> {
         let caller = Caller::of(&request)?;
         let pb::CreateCardRequest { name, access, tags, content: given } = request.into_inner();
         let head = CardHead { access: enum_or(access, CardAccess::Company), tags };
@@ -56,17 +50,11 @@ impl CardService for Rpc {
         reply(made.await.map(Into::into))
     }
 
-    async fn get_card(&self, request: Request<pb::GetContentRequest>) -> Result<Response<pb::Card>, Status> {
-        let caller = Caller::of(&request)?;
-        let asked = request.into_inner();
-        let found = self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await;
-        versions::answer(&asked, found.map(Into::into))
+    async fn get_card(&self, request: Request<pb::GetContentRequest>) -> Reply<pb::Card> {
+        versions::get(&self.0.objects, request).await
     }
 
-    async fn update_card(
-        &self,
-        request: Request<pb::UpdateCardRequest>,
-    ) -> Result<Response<pb::Card>, Status> {
+    async fn update_card(&self, request: Request<pb::UpdateCardRequest>) -> Reply<pb::Card> {
         let caller = Caller::of(&request)?;
         let pb::UpdateCardRequest { id, version, name, access, tags, content: given, update_mask } =
             request.into_inner();
@@ -88,47 +76,28 @@ impl CardService for Rpc {
         reply(changed.await.map(Into::into))
     }
 
-    async fn publish_card(
-        &self,
-        request: Request<pb::PublishContentRequest>,
-    ) -> Result<Response<pb::Card>, Status> {
+    async fn publish_card(&self, request: Request<pb::PublishContentRequest>) -> Reply<pb::Card> {
         let caller = Caller::of(&request)?;
         let pb::PublishContentRequest { id, version, note } = request.into_inner();
         reply(self.0.publish(&caller, &id, version, note).await.map(Into::into))
     }
 
-    async fn rollback_card(
-        &self,
-        request: Request<pb::RollbackContentRequest>,
-    ) -> Result<Response<pb::Card>, Status> {
-        let caller = Caller::of(&request)?;
-        let pb::RollbackContentRequest { id, version, number, note } = request.into_inner();
-        reply(self.0.objects.rollback(&caller, &id, version, number, note).await.map(Into::into))
+    async fn rollback_card(&self, request: Request<pb::RollbackContentRequest>) -> Reply<pb::Card> {
+        versions::rollback(&self.0.objects, request).await
     }
 
-    async fn archive_card(
-        &self,
-        request: Request<pb::ArchiveContentRequest>,
-    ) -> Result<Response<pb::Card>, Status> {
-        let caller = Caller::of(&request)?;
-        reply(self.0.objects.archive(&caller, &request.into_inner().id).await.map(Into::into))
+    async fn archive_card(&self, request: Request<pb::ArchiveContentRequest>) -> Reply<pb::Card> {
+        versions::archive(&self.0.objects, request).await
     }
 
-    async fn duplicate_card(
-        &self,
-        request: Request<pb::DuplicateContentRequest>,
-    ) -> Result<Response<pb::Card>, Status> {
+    async fn duplicate_card(&self, request: Request<pb::DuplicateContentRequest>) -> Reply<pb::Card> {
         let caller = Caller::of(&request)?;
         let pb::DuplicateContentRequest { id, name } = request.into_inner();
         reply(self.0.objects.duplicate(&caller, &id, name, |head| head).await.map(Into::into))
     }
 
-    async fn list_card_versions(
-        &self,
-        request: Request<pb::ContentIdRequest>,
-    ) -> Result<Response<pb::ReleaseList>, Status> {
-        let caller = Caller::of(&request)?;
-        reply(self.0.objects.releases(&caller, &request.into_inner().id).await.map(versions::releases))
+    async fn list_card_versions(&self, request: Request<pb::ContentIdRequest>) -> Reply<pb::ReleaseList> {
+        versions::list(&self.0.objects, request).await
     }
 }
 

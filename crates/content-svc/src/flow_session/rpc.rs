@@ -5,7 +5,7 @@ use kit::{Caller, Code, Fault, PageRequest, Role, Scope};
 use proto::content as pb;
 use proto::content::flow_session_service_server::{FlowSessionService, FlowSessionServiceServer};
 use store::Stored;
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
 use super::convert;
 use super::model::{FlowSession, State};
@@ -13,7 +13,7 @@ use super::ops::FlowSessions;
 use super::token::Use;
 use crate::error::Error;
 use crate::render;
-use crate::wire::{Wire, reply, some};
+use crate::wire::{Reply, Wire, reply, some};
 
 /// The room's gRPC service; `public_url` is where customers reach the gateway.
 pub fn service(room: FlowSessions, public_url: String) -> FlowSessionServiceServer<Rpc> {
@@ -44,10 +44,7 @@ fn own<'c>(caller: &'c Caller, id: &str) -> Result<&'c Scope, Error> {
 
 #[tonic::async_trait]
 impl FlowSessionService for Rpc {
-    async fn issue_flow_token(
-        &self,
-        request: Request<pb::IssueFlowTokenRequest>,
-    ) -> Result<Response<pb::FlowToken>, Status> {
+    async fn issue_flow_token(&self, request: Request<pb::IssueFlowTokenRequest>) -> Reply<pb::FlowToken> {
         let caller = Caller::of(&request)?;
         let pb::IssueFlowTokenRequest { customer, subscription, locale } = request.into_inner();
         let company = caller.scope().map(|s| s.company.clone()).unwrap_or_default();
@@ -62,7 +59,7 @@ impl FlowSessionService for Rpc {
     async fn start_flow_session(
         &self,
         request: Request<pb::StartFlowSessionRequest>,
-    ) -> Result<Response<pb::FlowScreen>, Status> {
+    ) -> Reply<pb::FlowScreen> {
         let pb::StartFlowSessionRequest { token, locale } = request.into_inner();
         let started = async {
             let read = self.room.start(&token, &locale).await?;
@@ -72,20 +69,14 @@ impl FlowSessionService for Rpc {
         reply(started.await)
     }
 
-    async fn get_flow_screen(
-        &self,
-        request: Request<pb::FlowSessionRequest>,
-    ) -> Result<Response<pb::FlowScreen>, Status> {
+    async fn get_flow_screen(&self, request: Request<pb::FlowSessionRequest>) -> Reply<pb::FlowScreen> {
         let caller = Caller::of(&request)?;
         let id = request.into_inner().id;
         let seen = async { self.screen(self.room.get(own(&caller, &id)?, &id).await?, String::new()).await };
         reply(seen.await)
     }
 
-    async fn answer_flow(
-        &self,
-        request: Request<pb::AnswerFlowRequest>,
-    ) -> Result<Response<pb::FlowScreen>, Status> {
+    async fn answer_flow(&self, request: Request<pb::AnswerFlowRequest>) -> Reply<pb::FlowScreen> {
         let caller = Caller::of(&request)?;
         let pb::AnswerFlowRequest { id, answers } = request.into_inner();
         let answered = async {
@@ -96,10 +87,7 @@ impl FlowSessionService for Rpc {
         reply(answered.await)
     }
 
-    async fn accept_flow_offer(
-        &self,
-        request: Request<pb::FlowOfferRequest>,
-    ) -> Result<Response<pb::FlowScreen>, Status> {
+    async fn accept_flow_offer(&self, request: Request<pb::FlowOfferRequest>) -> Reply<pb::FlowScreen> {
         let caller = Caller::of(&request)?;
         let pb::FlowOfferRequest { id, oid } = request.into_inner();
         let taken = async {
@@ -109,10 +97,7 @@ impl FlowSessionService for Rpc {
         reply(taken.await)
     }
 
-    async fn decline_flow_offer(
-        &self,
-        request: Request<pb::FlowOfferRequest>,
-    ) -> Result<Response<pb::FlowScreen>, Status> {
+    async fn decline_flow_offer(&self, request: Request<pb::FlowOfferRequest>) -> Reply<pb::FlowScreen> {
         let caller = Caller::of(&request)?;
         let pb::FlowOfferRequest { id, oid } = request.into_inner();
         let declined = async {
@@ -122,10 +107,7 @@ impl FlowSessionService for Rpc {
         reply(declined.await)
     }
 
-    async fn cancel_flow(
-        &self,
-        request: Request<pb::FlowSessionRequest>,
-    ) -> Result<Response<pb::FlowScreen>, Status> {
+    async fn cancel_flow(&self, request: Request<pb::FlowSessionRequest>) -> Reply<pb::FlowScreen> {
         let caller = Caller::of(&request)?;
         let id = request.into_inner().id;
         let canceled =
@@ -133,10 +115,7 @@ impl FlowSessionService for Rpc {
         reply(canceled.await)
     }
 
-    async fn close_flow(
-        &self,
-        request: Request<pb::FlowSessionRequest>,
-    ) -> Result<Response<pb::FlowScreen>, Status> {
+    async fn close_flow(&self, request: Request<pb::FlowSessionRequest>) -> Reply<pb::FlowScreen> {
         let caller = Caller::of(&request)?;
         let id = request.into_inner().id;
         let closed =
@@ -147,7 +126,7 @@ impl FlowSessionService for Rpc {
     async fn list_flow_sessions(
         &self,
         request: Request<pb::ListFlowSessionsRequest>,
-    ) -> Result<Response<pb::ListFlowSessionsResponse>, Status> {
+    ) -> Reply<pb::ListFlowSessionsResponse> {
         let caller = Caller::of(&request)?;
         let pb::ListFlowSessionsRequest { limit, cursor, state, customer_id } = request.into_inner();
         let (state, customer) = (State::of_wire(state), some(customer_id));
@@ -160,10 +139,7 @@ impl FlowSessionService for Rpc {
         }))
     }
 
-    async fn get_flow_session(
-        &self,
-        request: Request<pb::FlowSessionRequest>,
-    ) -> Result<Response<pb::FlowSession>, Status> {
+    async fn get_flow_session(&self, request: Request<pb::FlowSessionRequest>) -> Reply<pb::FlowSession> {
         let caller = Caller::of(&request)?;
         let id = request.into_inner().id;
         let read = async { self.room.get(caller.scope()?, &id).await };
@@ -173,7 +149,7 @@ impl FlowSessionService for Rpc {
     async fn explain_flow_session(
         &self,
         request: Request<pb::FlowSessionRequest>,
-    ) -> Result<Response<pb::FlowExplanation>, Status> {
+    ) -> Reply<pb::FlowExplanation> {
         let caller = Caller::of(&request)?;
         let id = request.into_inner().id;
         let read = async { self.room.get(caller.scope()?, &id).await };
@@ -183,7 +159,7 @@ impl FlowSessionService for Rpc {
     async fn resolve_flow_token(
         &self,
         request: Request<pb::ResolveFlowTokenRequest>,
-    ) -> Result<Response<pb::ResolvedFlowToken>, Status> {
+    ) -> Reply<pb::ResolvedFlowToken> {
         let claims = self.room.claims(&request.into_inner().token);
         let resolved = claims.and_then(|claims| match claims.purpose {
             Use::Session { id } => Ok(pb::ResolvedFlowToken {

@@ -4,7 +4,7 @@ use kit::time::to_proto;
 use kit::{Caller, Fault, PageRequest};
 use proto::content as pb;
 use proto::content::questionnaire_service_server::{QuestionnaireService, QuestionnaireServiceServer};
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
 use super::model::{Choice, Question, QuestionType, QuestionnaireContent, QuestionnaireKind};
 use super::ops::Questionnaires;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::rule::rpc::maybe_rule;
 use crate::text::rpc::{findings, locales, maybe_text, text, to_text};
 use crate::versioned::{Filter, View, rpc as versions};
-use crate::wire::{Wire, enum_of, mirror, reply, some};
+use crate::wire::{Reply, Wire, enum_of, mirror, reply, some};
 
 mirror!(QuestionnaireKind => pb::QuestionnaireKind { ExitSurvey, FollowUp, Feedback, Satisfaction, OnboardingIntake });
 mirror!(QuestionType => pb::QuestionType { Single, Multi, Text, Scale, Date });
@@ -30,7 +30,7 @@ impl QuestionnaireService for Rpc {
     async fn list_questionnaires(
         &self,
         request: Request<pb::ListQuestionnairesRequest>,
-    ) -> Result<Response<pb::ListQuestionnairesResponse>, Status> {
+    ) -> Reply<pb::ListQuestionnairesResponse> {
         let caller = Caller::of(&request)?;
         let pb::ListQuestionnairesRequest { limit, cursor, kind, archived } = request.into_inner();
         let facet = QuestionnaireKind::of_wire(kind).map(QuestionnaireKind::as_str);
@@ -45,27 +45,21 @@ impl QuestionnaireService for Rpc {
     async fn create_questionnaire(
         &self,
         request: Request<pb::CreateQuestionnaireRequest>,
-    ) -> Result<Response<pb::Questionnaire>, Status> {
+    ) -> Reply<pb::Questionnaire> {
         let caller = Caller::of(&request)?;
         let pb::CreateQuestionnaireRequest { name, content: given } = request.into_inner();
         let made = async { self.0.objects.create(&caller, name, (), content(given)?).await };
         reply(made.await.map(Into::into))
     }
 
-    async fn get_questionnaire(
-        &self,
-        request: Request<pb::GetContentRequest>,
-    ) -> Result<Response<pb::Questionnaire>, Status> {
-        let caller = Caller::of(&request)?;
-        let asked = request.into_inner();
-        let found = self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await;
-        versions::answer(&asked, found.map(Into::into))
+    async fn get_questionnaire(&self, request: Request<pb::GetContentRequest>) -> Reply<pb::Questionnaire> {
+        versions::get(&self.0.objects, request).await
     }
 
     async fn update_questionnaire(
         &self,
         request: Request<pb::UpdateQuestionnaireRequest>,
-    ) -> Result<Response<pb::Questionnaire>, Status> {
+    ) -> Reply<pb::Questionnaire> {
         let caller = Caller::of(&request)?;
         let pb::UpdateQuestionnaireRequest { id, version, name, content: given, update_mask: _ } =
             request.into_inner();
@@ -83,7 +77,7 @@ impl QuestionnaireService for Rpc {
     async fn publish_questionnaire(
         &self,
         request: Request<pb::PublishContentRequest>,
-    ) -> Result<Response<pb::Questionnaire>, Status> {
+    ) -> Reply<pb::Questionnaire> {
         let caller = Caller::of(&request)?;
         let pb::PublishContentRequest { id, version, note } = request.into_inner();
         reply(self.0.publish(&caller, &id, version, note).await.map(Into::into))
@@ -92,26 +86,22 @@ impl QuestionnaireService for Rpc {
     async fn rollback_questionnaire(
         &self,
         request: Request<pb::RollbackContentRequest>,
-    ) -> Result<Response<pb::Questionnaire>, Status> {
-        let caller = Caller::of(&request)?;
-        let pb::RollbackContentRequest { id, version, number, note } = request.into_inner();
-        reply(self.0.objects.rollback(&caller, &id, version, number, note).await.map(Into::into))
+    ) -> Reply<pb::Questionnaire> {
+        versions::rollback(&self.0.objects, request).await
     }
 
     async fn archive_questionnaire(
         &self,
         request: Request<pb::ArchiveContentRequest>,
-    ) -> Result<Response<pb::Questionnaire>, Status> {
-        let caller = Caller::of(&request)?;
-        reply(self.0.objects.archive(&caller, &request.into_inner().id).await.map(Into::into))
+    ) -> Reply<pb::Questionnaire> {
+        versions::archive(&self.0.objects, request).await
     }
 
     async fn list_questionnaire_versions(
         &self,
         request: Request<pb::ContentIdRequest>,
-    ) -> Result<Response<pb::ReleaseList>, Status> {
-        let caller = Caller::of(&request)?;
-        reply(self.0.objects.releases(&caller, &request.into_inner().id).await.map(versions::releases))
+    ) -> Reply<pb::ReleaseList> {
+        versions::list(&self.0.objects, request).await
     }
 }
 

@@ -4,14 +4,14 @@ use kit::time::to_proto;
 use kit::{Caller, Fault, PageRequest};
 use proto::content as pb;
 use proto::content::template_service_server::{TemplateService, TemplateServiceServer};
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
 use super::model::{Layout, Place, TemplateContent, TemplateHead, TemplateKind};
 use super::ops::Templates;
 use crate::error::Error;
 use crate::text::rpc::{findings, locales, text, to_text, variables};
 use crate::versioned::{Filter, Object, View, rpc as versions};
-use crate::wire::{Wire, enum_of, enum_or, mirror, reply};
+use crate::wire::{Reply, Wire, enum_of, enum_or, mirror, reply};
 
 mirror!(TemplateKind => pb::TemplateKind { FlowPage, HostedPage, Email, SlackMessage, TicketNote });
 mirror!(Layout => pb::TemplateLayout { Single, Split });
@@ -29,7 +29,7 @@ impl TemplateService for Rpc {
     async fn list_templates(
         &self,
         request: Request<pb::ListTemplatesRequest>,
-    ) -> Result<Response<pb::ListTemplatesResponse>, Status> {
+    ) -> Reply<pb::ListTemplatesResponse> {
         let caller = Caller::of(&request)?;
         let pb::ListTemplatesRequest { limit, cursor, kind, archived } = request.into_inner();
         let facet = TemplateKind::of_wire(kind).map(TemplateKind::as_str);
@@ -41,30 +41,18 @@ impl TemplateService for Rpc {
         }))
     }
 
-    async fn create_template(
-        &self,
-        request: Request<pb::CreateTemplateRequest>,
-    ) -> Result<Response<pb::Template>, Status> {
+    async fn create_template(&self, request: Request<pb::CreateTemplateRequest>) -> Reply<pb::Template> {
         let caller = Caller::of(&request)?;
         let pb::CreateTemplateRequest { key, name, content: given } = request.into_inner();
         let made = async { self.0.create(&caller, key, name, content(given)?).await };
         reply(made.await.map(Into::into))
     }
 
-    async fn get_template(
-        &self,
-        request: Request<pb::GetContentRequest>,
-    ) -> Result<Response<pb::Template>, Status> {
-        let caller = Caller::of(&request)?;
-        let asked = request.into_inner();
-        let found = self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await;
-        versions::answer(&asked, found.map(Into::into))
+    async fn get_template(&self, request: Request<pb::GetContentRequest>) -> Reply<pb::Template> {
+        versions::get(&self.0.objects, request).await
     }
 
-    async fn update_template(
-        &self,
-        request: Request<pb::UpdateTemplateRequest>,
-    ) -> Result<Response<pb::Template>, Status> {
+    async fn update_template(&self, request: Request<pb::UpdateTemplateRequest>) -> Reply<pb::Template> {
         let caller = Caller::of(&request)?;
         let pb::UpdateTemplateRequest { id, version, name, content: given, update_mask: _ } =
             request.into_inner();
@@ -79,53 +67,32 @@ impl TemplateService for Rpc {
         reply(changed.await.map(Into::into))
     }
 
-    async fn submit_template(
-        &self,
-        request: Request<pb::SubmitContentRequest>,
-    ) -> Result<Response<pb::Template>, Status> {
-        let caller = Caller::of(&request)?;
-        let pb::SubmitContentRequest { id, version, withdraw, note } = request.into_inner();
-        reply(self.0.objects.submit(&caller, &id, version, withdraw, note).await.map(Into::into))
+    async fn submit_template(&self, request: Request<pb::SubmitContentRequest>) -> Reply<pb::Template> {
+        versions::submit(&self.0.objects, request).await
     }
 
-    async fn publish_template(
-        &self,
-        request: Request<pb::PublishContentRequest>,
-    ) -> Result<Response<pb::Template>, Status> {
+    async fn publish_template(&self, request: Request<pb::PublishContentRequest>) -> Reply<pb::Template> {
         let caller = Caller::of(&request)?;
         let pb::PublishContentRequest { id, version, note } = request.into_inner();
         reply(self.0.publish(&caller, &id, version, note).await.map(Into::into))
     }
 
-    async fn rollback_template(
-        &self,
-        request: Request<pb::RollbackContentRequest>,
-    ) -> Result<Response<pb::Template>, Status> {
-        let caller = Caller::of(&request)?;
-        let pb::RollbackContentRequest { id, version, number, note } = request.into_inner();
-        reply(self.0.objects.rollback(&caller, &id, version, number, note).await.map(Into::into))
+    async fn rollback_template(&self, request: Request<pb::RollbackContentRequest>) -> Reply<pb::Template> {
+        versions::rollback(&self.0.objects, request).await
     }
 
-    async fn archive_template(
-        &self,
-        request: Request<pb::ArchiveContentRequest>,
-    ) -> Result<Response<pb::Template>, Status> {
-        let caller = Caller::of(&request)?;
-        reply(self.0.objects.archive(&caller, &request.into_inner().id).await.map(Into::into))
+    async fn archive_template(&self, request: Request<pb::ArchiveContentRequest>) -> Reply<pb::Template> {
+        versions::archive(&self.0.objects, request).await
     }
 
-    async fn list_template_versions(
-        &self,
-        request: Request<pb::ContentIdRequest>,
-    ) -> Result<Response<pb::ReleaseList>, Status> {
-        let caller = Caller::of(&request)?;
-        reply(self.0.objects.releases(&caller, &request.into_inner().id).await.map(versions::releases))
+    async fn list_template_versions(&self, request: Request<pb::ContentIdRequest>) -> Reply<pb::ReleaseList> {
+        versions::list(&self.0.objects, request).await
     }
 
     async fn diff_template_versions(
         &self,
         request: Request<pb::DiffContentRequest>,
-    ) -> Result<Response<pb::VersionDiff>, Status> {
+    ) -> Reply<pb::VersionDiff> {
         let caller = Caller::of(&request)?;
         let pb::DiffContentRequest { id, n, m } = request.into_inner();
         reply(self.0.objects.diff(&caller, &id, n, m).await.map(|changes| versions::diff(n, m, changes)))

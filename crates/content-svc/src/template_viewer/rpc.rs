@@ -4,12 +4,12 @@ use kit::{Coded, Fault, Scope};
 use proto::content as pb;
 use proto::content::hosted_page_service_server::{HostedPageService, HostedPageServiceServer};
 use store::Stored;
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
 use crate::error::Error;
 use crate::flow_session::{FlowSession, FlowSessions, Use, answers_of};
 use crate::render;
-use crate::wire::reply;
+use crate::wire::{Reply, reply};
 
 /// The room's gRPC service.
 pub fn service(room: FlowSessions) -> HostedPageServiceServer<Rpc> {
@@ -21,10 +21,7 @@ pub struct Rpc(pub FlowSessions);
 
 #[tonic::async_trait]
 impl HostedPageService for Rpc {
-    async fn show_hosted_page(
-        &self,
-        request: Request<pb::ShowHostedPageRequest>,
-    ) -> Result<Response<pb::HostedReply>, Status> {
+    async fn show_hosted_page(&self, request: Request<pb::ShowHostedPageRequest>) -> Reply<pb::HostedReply> {
         let pb::ShowHostedPageRequest { company, token, accept_language } = request.into_inner();
         let language = language(&accept_language);
         reply(refused(self.show(&company, &token).await, &language))
@@ -33,7 +30,7 @@ impl HostedPageService for Rpc {
     async fn submit_hosted_page(
         &self,
         request: Request<pb::SubmitHostedPageRequest>,
-    ) -> Result<Response<pb::HostedReply>, Status> {
+    ) -> Reply<pb::HostedReply> {
         let pb::SubmitHostedPageRequest { company, token, fields } = request.into_inner();
         reply(refused(self.submit(&company, &token, fields).await, "en"))
     }

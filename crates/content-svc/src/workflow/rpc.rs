@@ -4,14 +4,14 @@ use kit::time::to_proto;
 use kit::{Caller, PageRequest};
 use proto::content as pb;
 use proto::content::workflow_service_server::{WorkflowService, WorkflowServiceServer};
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
 use super::convert::content;
 use super::model::{Trigger, WorkflowContent, WorkflowHead};
 use super::ops::Workflows;
 use crate::text::rpc::findings;
 use crate::versioned::{Filter, Object, View, rpc as versions};
-use crate::wire::{Wire, reply};
+use crate::wire::{Reply, Wire, reply};
 
 /// The room's gRPC service.
 pub fn service(room: Workflows) -> WorkflowServiceServer<Rpc> {
@@ -26,7 +26,7 @@ impl WorkflowService for Rpc {
     async fn list_workflows(
         &self,
         request: Request<pb::ListWorkflowsRequest>,
-    ) -> Result<Response<pb::ListWorkflowsResponse>, Status> {
+    ) -> Reply<pb::ListWorkflowsResponse> {
         let caller = Caller::of(&request)?;
         let pb::ListWorkflowsRequest { limit, cursor, trigger, archived } = request.into_inner();
         let facet = Trigger::of_wire(trigger).map(Trigger::as_str);
@@ -38,30 +38,18 @@ impl WorkflowService for Rpc {
         }))
     }
 
-    async fn create_workflow(
-        &self,
-        request: Request<pb::CreateWorkflowRequest>,
-    ) -> Result<Response<pb::Workflow>, Status> {
+    async fn create_workflow(&self, request: Request<pb::CreateWorkflowRequest>) -> Reply<pb::Workflow> {
         let caller = Caller::of(&request)?;
         let pb::CreateWorkflowRequest { name, content: given } = request.into_inner();
         let made = async { self.0.create(&caller, name, content(given)?).await };
         reply(made.await.map(Into::into))
     }
 
-    async fn get_workflow(
-        &self,
-        request: Request<pb::GetContentRequest>,
-    ) -> Result<Response<pb::Workflow>, Status> {
-        let caller = Caller::of(&request)?;
-        let asked = request.into_inner();
-        let found = self.0.objects.get(&caller, &asked.id, versions::which(&asked)).await;
-        versions::answer(&asked, found.map(Into::into))
+    async fn get_workflow(&self, request: Request<pb::GetContentRequest>) -> Reply<pb::Workflow> {
+        versions::get(&self.0.objects, request).await
     }
 
-    async fn update_workflow(
-        &self,
-        request: Request<pb::UpdateWorkflowRequest>,
-    ) -> Result<Response<pb::Workflow>, Status> {
+    async fn update_workflow(&self, request: Request<pb::UpdateWorkflowRequest>) -> Reply<pb::Workflow> {
         let caller = Caller::of(&request)?;
         let pb::UpdateWorkflowRequest { id, version, name, content: given, update_mask: _ } =
             request.into_inner();
@@ -76,10 +64,7 @@ impl WorkflowService for Rpc {
         reply(changed.await.map(Into::into))
     }
 
-    async fn validate_workflow(
-        &self,
-        request: Request<pb::ContentIdRequest>,
-    ) -> Result<Response<pb::ValidationReport>, Status> {
+    async fn validate_workflow(&self, request: Request<pb::ContentIdRequest>) -> Reply<pb::ValidationReport> {
         let caller = Caller::of(&request)?;
         let found = self.0.validate(&caller, &request.into_inner().id).await;
         reply(found.map(|found| pb::ValidationReport {
@@ -88,46 +73,29 @@ impl WorkflowService for Rpc {
         }))
     }
 
-    async fn submit_workflow(
-        &self,
-        request: Request<pb::SubmitContentRequest>,
-    ) -> Result<Response<pb::Workflow>, Status> {
-        let caller = Caller::of(&request)?;
-        let pb::SubmitContentRequest { id, version, withdraw, note } = request.into_inner();
-        reply(self.0.objects.submit(&caller, &id, version, withdraw, note).await.map(Into::into))
+    async fn submit_workflow(&self, request: Request<pb::SubmitContentRequest>) -> Reply<pb::Workflow> {
+        versions::submit(&self.0.objects, request).await
     }
 
-    async fn publish_workflow(
-        &self,
-        request: Request<pb::PublishContentRequest>,
-    ) -> Result<Response<pb::Workflow>, Status> {
+    async fn publish_workflow(&self, request: Request<pb::PublishContentRequest>) -> Reply<pb::Workflow> {
         let caller = Caller::of(&request)?;
         let pb::PublishContentRequest { id, version, note } = request.into_inner();
         reply(self.0.publish(&caller, &id, version, note).await.map(Into::into))
     }
 
-    async fn rollback_workflow(
-        &self,
-        request: Request<pb::RollbackContentRequest>,
-    ) -> Result<Response<pb::Workflow>, Status> {
+    async fn rollback_workflow(&self, request: Request<pb::RollbackContentRequest>) -> Reply<pb::Workflow> {
         let caller = Caller::of(&request)?;
         let pb::RollbackContentRequest { id, version, number, note } = request.into_inner();
         reply(self.0.rollback(&caller, &id, version, number, note).await.map(Into::into))
     }
 
-    async fn pause_workflow(
-        &self,
-        request: Request<pb::PauseWorkflowRequest>,
-    ) -> Result<Response<pb::Workflow>, Status> {
+    async fn pause_workflow(&self, request: Request<pb::PauseWorkflowRequest>) -> Reply<pb::Workflow> {
         let caller = Caller::of(&request)?;
         let pb::PauseWorkflowRequest { id, resume } = request.into_inner();
         reply(self.0.pause(&caller, &id, resume).await.map(Into::into))
     }
 
-    async fn archive_workflow(
-        &self,
-        request: Request<pb::ArchiveContentRequest>,
-    ) -> Result<Response<pb::Workflow>, Status> {
+    async fn archive_workflow(&self, request: Request<pb::ArchiveContentRequest>) -> Reply<pb::Workflow> {
         let caller = Caller::of(&request)?;
         reply(self.0.archive(&caller, &request.into_inner().id).await.map(Into::into))
     }
@@ -135,7 +103,7 @@ impl WorkflowService for Rpc {
     async fn order_workflows(
         &self,
         request: Request<pb::OrderWorkflowsRequest>,
-    ) -> Result<Response<pb::ListWorkflowsResponse>, Status> {
+    ) -> Reply<pb::ListWorkflowsResponse> {
         let caller = Caller::of(&request)?;
         let ordered = self.0.order(&caller, &request.into_inner().ids).await;
         reply(ordered.map(|all| pb::ListWorkflowsResponse {
@@ -144,12 +112,8 @@ impl WorkflowService for Rpc {
         }))
     }
 
-    async fn list_workflow_versions(
-        &self,
-        request: Request<pb::ContentIdRequest>,
-    ) -> Result<Response<pb::ReleaseList>, Status> {
-        let caller = Caller::of(&request)?;
-        reply(self.0.objects.releases(&caller, &request.into_inner().id).await.map(versions::releases))
+    async fn list_workflow_versions(&self, request: Request<pb::ContentIdRequest>) -> Reply<pb::ReleaseList> {
+        versions::list(&self.0.objects, request).await
     }
 }
 
