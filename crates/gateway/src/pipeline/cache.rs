@@ -2,7 +2,7 @@
 //! and of which family of events its changes are; until such a change, the door answers by itself.
 //!
 //! A change bumps the company's generation, which is part of every key: an answer that was under way meanwhile is kept
-//! under the old one and never found. A change nobody heard of costs no more than [`LIFE`].
+//! under the old one and never found. A change nobody heard of costs no more than two seconds.
 
 use std::time::Duration;
 
