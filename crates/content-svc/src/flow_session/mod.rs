@@ -9,6 +9,7 @@ mod model;
 mod ops;
 pub mod rpc;
 mod settle;
+mod start;
 mod store;
 mod tell;
 mod token;

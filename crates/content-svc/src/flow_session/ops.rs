@@ -5,15 +5,14 @@ use std::sync::Arc;
 use kit::{Caller, Code, Fault, Page as ListPage, PageRequest, Scope, SharedClock};
 use store::Stored;
 
-use super::billing::{Billing, Segments, Visitor};
-use super::model::{FlowRef, FlowSession, Pending, State};
+use super::billing::Billing;
+use super::model::{FlowSession, Pending, State};
 use super::store::FlowStore;
 use super::tell::changed;
-use super::token::{Claims, SESSION, START, Tokens, Use};
-use crate::engine::{Answer, Decision, Known, choose_workflow};
+use super::token::{Claims, SESSION, Tokens, Use};
+use crate::engine::{Answer, Decision};
 use crate::error::Error;
-use crate::versioned::Published;
-use crate::workflow::{EndOutcome, NodeKind, Page, Reentry, Trigger, WorkflowContent, Workflows};
+use crate::workflow::{EndOutcome, NodeKind, Page, Workflows};
 
 /// The visits.
 #[derive(Clone)]
@@ -36,23 +35,6 @@ impl FlowSessions {
         Self { store, workflows, billing, tokens, clock }
     }
 
-    /// A start token for one customer and one subscription, and when its time is over.
-    pub async fn issue(
-        &self,
-        caller: &Caller,
-        customer: &str,
-        subscription: &str,
-        locale: String,
-    ) -> Result<(String, kit::Timestamp), Error> {
-        let scope = caller.scope()?;
-        let visitor = self.billing.visitor(caller, customer, subscription).await?;
-        let expires = self.clock.now() + START;
-        let locale = if locale.is_empty() { visitor.locale } else { locale };
-        let purpose =
-            Use::Start { customer: visitor.customer_id, subscription: visitor.subscription_id, locale };
-        Ok((self.tokens.seal(scope, purpose, expires)?, expires))
-    }
-
     /// What a token says now.
     pub fn claims(&self, token: &str) -> Result<Claims, Error> {
         Ok(self.tokens.open(token, self.clock.now())?)
@@ -62,166 +44,6 @@ impl FlowSessions {
     pub fn session_token(&self, scope: &Scope, id: &str) -> Result<String, Error> {
         let purpose = Use::Session { id: id.to_owned() };
         Ok(self.tokens.seal(scope, purpose, self.clock.now() + SESSION)?)
-    }
-
-    /// Starts the flow a token leads to, or resumes the open visit of its subscription.
-    pub async fn start(&self, token: &str, locale: &str) -> Result<Stored<FlowSession>, Error> {
-        let claims = self.claims(token)?;
-        let scope = claims.scope();
-        let Use::Start { customer, subscription, locale: own } = claims.purpose else {
-            return Err(Fault::new(Code::Unauthenticated, "invalid_token", "this is no start token").into());
-        };
-        if self.store.started_by(&scope, &claims.id).await?.is_some() {
-            return Err(Fault::new(Code::Refused, "token_used", "this link was used before").into());
-        }
-        if let Some(open) = self.store.open_for(&scope, &subscription).await? {
-            let mut session = open.body.clone();
-            session.starts.push(claims.id);
-            return Ok(self.store.replace(&open, session, Vec::new()).await?);
-        }
-        let locale = if locale.is_empty() { own } else { locale.to_owned() };
-        let id = kit::id::new("fls");
-        let mut session = self.welcome(&scope, customer, subscription, locale).await?;
-        session.starts.push(claims.id);
-        let now = self.clock.now();
-        let read = Stored {
-            id: id.clone(),
-            scope: scope.clone(),
-            version: 0,
-            created_at: now,
-            updated_at: now,
-            body: session.clone(),
-        };
-        let start = self.frozen(&scope, &session).await?.map(|f| f.content.start.clone());
-        Box::pin(self.advance(&read, &mut session, start.as_deref())).await?;
-        let event = changed(&read, &session, "started", now);
-        match self.store.insert(&scope, id, session, vec![event]).await {
-            // Two starts at once: one opened it, this one resumes it.
-            Err(store::Error::Duplicate(_)) => {
-                let open = self.store.open_for(&scope, &read.body.subscription_id).await?;
-                Ok(open.ok_or(Error::Stale)?)
-            }
-            other => Ok(other?),
-        }
-    }
-
-    /// Who is here, what is known of them, and which flow is theirs. A service that does not answer costs the customer
-    /// nothing but the offers.
-    async fn welcome(
-        &self,
-        scope: &Scope,
-        customer: String,
-        subscription: String,
-        locale: String,
-    ) -> Result<FlowSession, Error> {
-        let caller = Caller::internal("content-svc", Some(scope.clone()));
-        let (visitor, segments) = tokio::join!(
-            self.billing.visitor(&caller, &customer, &subscription),
-            self.billing.segments(&caller, &customer),
-        );
-        let now = self.clock.now();
-        let mut why = Vec::new();
-        let mut or_nothing = |what: &str, failed: &Fault| {
-            tracing::warn!(error = %failed, "{what} does not answer; the flow goes on without");
-            why.push(Decision::new("", "went_without", format!("{what} did not answer")));
-        };
-        let known_visitor = visitor.is_ok();
-        let visitor = visitor.unwrap_or_else(|e| {
-            or_nothing("billing", &e);
-            Visitor::default()
-        });
-        let segments = segments.unwrap_or_else(|e| {
-            or_nothing("analytics", &e);
-            Segments::default()
-        });
-        let Visitor { subject, mut facts, .. } = visitor;
-        facts.extend(segments.facts);
-        let country = subject.country.to_ascii_uppercase();
-        let mut regions = vec![country.clone()];
-        if EU.contains(&country.as_str()) {
-            regions.push("EU".into());
-        }
-        regions.retain(|r| !r.is_empty());
-        let known = Known { personas: segments.personas, facts, regions, ..Known::default() };
-        let mut session = FlowSession {
-            customer_id: customer,
-            subscription_id: subscription,
-            starts: Vec::new(),
-            subject,
-            flow: None,
-            known,
-            locale: if locale.is_empty() { "en".into() } else { locale },
-            holdout: segments.holdout,
-            max_discount_percent: segments.max_discount_percent,
-            allowed_kinds: segments.allowed_kinds,
-            state: State::Created,
-            open: true,
-            node: String::new(),
-            offer: None,
-            pending: None,
-            notice: None,
-            trail: Vec::new(),
-            presented: Vec::new(),
-            why: Vec::new(),
-            redemption_id: None,
-            taken_offer_id: None,
-            wished_at: None,
-            ended_at: None,
-        };
-        for decision in why {
-            session.note(now, decision);
-        }
-        let (flow, decision) = self.choose_flow(scope, &session, known_visitor).await?;
-        session.note(now, decision);
-        session.flow = flow;
-        Ok(session)
-    }
-
-    async fn choose_flow(
-        &self,
-        scope: &Scope,
-        session: &FlowSession,
-        known_visitor: bool,
-    ) -> Result<(Option<FlowRef>, Decision), Error> {
-        let plain = |code: &str, message: &str| Ok((None, Decision::new("", code, message)));
-        if session.subject.is_leaving() {
-            return plain("already_leaving", "the subscription ends already");
-        }
-        if session.holdout {
-            return plain("holdout", "the customer is in the standing holdout: the plain way to cancel");
-        }
-        if !known_visitor || !session.subject.hands_off.is_empty() {
-            return plain(
-                "offers_withheld",
-                "the subscription cannot be changed safely: the plain way to cancel",
-            );
-        }
-        let served = self.workflows.published(scope, Trigger::CancelIntent).await?;
-        let flows = served.iter().map(|p: &Published<WorkflowContent>| (p, &p.frozen.content));
-        let Some(chosen) = choose_workflow(flows, &session.known) else {
-            return plain("no_workflow", "no published workflow is for this customer");
-        };
-        let last = match chosen.frozen.content.reentry {
-            Reentry::Always => None,
-            _ => self.store.last_of(scope, &session.subscription_id).await?,
-        };
-        let again = match (chosen.frozen.content.reentry, last) {
-            (_, None) | (Reentry::Always, _) => true,
-            (Reentry::Never, Some(_)) => false,
-            (Reentry::AfterDays(days), Some(last)) => {
-                kit::time::add_days(last.updated_at, i64::from(days)) <= self.clock.now()
-            }
-        };
-        if !again {
-            return plain("no_reentry", "the customer went through the flow before: the plain way to cancel");
-        }
-        let flow = FlowRef {
-            id: chosen.id.clone(),
-            number: chosen.release.number,
-            hash: chosen.release.hash.clone(),
-        };
-        let message = format!("{} is the first whose audience fits", chosen.name);
-        Ok((Some(flow), Decision::new("", "workflow_chosen", message)))
     }
 
     /// One visit.
@@ -415,9 +237,3 @@ impl Page {
         shown
     }
 }
-
-/// Countries of the European Union.
-const EU: [&str; 27] = [
-    "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU", "IE", "IT", "LV", "LT",
-    "LU", "MT", "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE",
-];
