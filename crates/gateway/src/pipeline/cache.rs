@@ -1,8 +1,9 @@
 //! Answers that are the same for everybody of a company, such as published content. The service that gave one says so
 //! and of which family of events its changes are; until such a change, the door answers by itself.
 //!
-//! A change bumps the company's generation, which is part of every key: an answer that was under way meanwhile is kept
-//! under the old one and never found. A change nobody heard of costs no more than two seconds.
+//! A change bumps a generation, which is part of every key: an answer that was under way meanwhile is kept under the old
+//! one and never found. A request bumps the one of its own room (its gRPC service), so that the steps of flows leave
+//! cards and templates alone; an event bumps that of the whole company. A change nobody heard of costs no more than two seconds.
 
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ const ROOM: u64 = 32 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     scope: Scope,
-    generation: u64,
+    /// Of the company, and of the room.
+    generations: (u64, u64),
     /// Path and query.
     target: String,
 }
@@ -36,7 +38,8 @@ pub struct Key {
 /// The answers kept.
 pub struct Shared {
     answers: Cache<Key, Bytes>,
-    generations: Cache<Scope, u64>,
+    /// By company and room; the empty room is the whole company.
+    generations: Cache<(Scope, String), u64>,
 }
 
 impl Default for Shared {
@@ -59,8 +62,9 @@ impl Shared {
             return None;
         }
         let scope = caller.scope.clone()?;
-        let generation = self.generations.get(&scope).unwrap_or_default();
-        Some(Key { scope, generation, target: target.to_owned() })
+        let of = |room: &str| self.generations.get(&(scope.clone(), room.to_owned())).unwrap_or_default();
+        let generations = (of(""), of(room(op)));
+        Some(Key { scope, generations, target: target.to_owned() })
     }
 
     pub fn get(&self, key: &Key) -> Option<Response> {
@@ -76,10 +80,30 @@ impl Shared {
         }
     }
 
+    /// A request changed something, or tried to: it may have been done before it failed.
+    pub fn asked(&self, op: &Operation, caller: &Caller) {
+        if op.method != Method::GET
+            && op.service == FAMILY
+            && let Some(scope) = &caller.scope
+        {
+            self.bump(scope, room(op));
+        }
+    }
+
     /// Something of this company changed.
     pub fn forget(&self, scope: &Scope) {
-        self.generations.entry_by_ref(scope).and_upsert_with(|old| old.map_or(1, |g| g.into_value() + 1));
+        self.bump(scope, "");
     }
+
+    fn bump(&self, scope: &Scope, room: &str) {
+        let entry = self.generations.entry((scope.clone(), room.to_owned()));
+        entry.and_upsert_with(|old| old.map_or(1, |g| g.into_value() + 1));
+    }
+}
+
+/// The gRPC service of an operation, as its path begins.
+fn room(op: &Operation) -> &str {
+    op.grpc.path().rsplit_once('/').map_or("", |(room, _)| room)
 }
 
 /// An answer in JSON.

@@ -169,13 +169,8 @@ async fn call(
     shared: Option<cache::Key>,
 ) -> Result<Response, Problem> {
     let called = edge.upstreams.call(&op.service, &op.grpc, caller, limit, message).await;
-    // Whoever changed something sees it at once; the others, when the event passes. Also where it failed: it may have
-    // been done.
-    if let Some(scope) =
-        caller.scope.as_ref().filter(|_| op.method != Method::GET && op.service == cache::FAMILY)
-    {
-        edge.shared.forget(scope);
-    }
+    // Whoever changed something sees it at once; the others, when the event passes.
+    edge.shared.asked(op, caller);
     let (bytes, meta) = called?;
     if op.replies_raw() {
         let body = HttpBody::decode(bytes).map_err(|_| damaged(op))?;
