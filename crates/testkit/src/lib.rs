@@ -10,4 +10,4 @@
 mod servers;
 pub mod stripe;
 
-pub use servers::{TestDb, clock, data, eventually, mongo};
+pub use servers::{TestDb, clock, data, eventually, mongo, within};

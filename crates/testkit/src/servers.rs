@@ -1,6 +1,8 @@
 //! The real MongoDB and NATS of a test run (`cargo xtask test` says where they are), shared by all tests; names of a
 //! test's own keep them apart.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result};
 use kit::config::Data;
 use mongodb::Database;
@@ -85,13 +87,22 @@ pub fn clock() -> kit::clock::MovedClock {
 }
 
 /// Asks again and again until something is there; panics when it never is. The one way tests wait.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    within(Duration::from_secs(30), what, ask).await
+}
+
+/// The same for what is promised within a longer time.
+pub async fn within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let end = Instant::now() + patience;
     loop {
         if let Some(found) = ask().await {
             return found;
         }
-        assert!(std::time::Instant::now() < end, "{what} did not happen within 30 s");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(Instant::now() < end, "{what} did not happen within {patience:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{eventually, within};
 
 use crate::company::Company;
 use crate::processes::Processes;
 
 const FLOWS: usize = 50;
+/// A billing-svc that was killed leaves its lock for the lock's 30 seconds; what waits for it is looked at every ten,
+/// and each look waits up to five for the lock.
+const SETTLED: Duration = Duration::from_secs(30 + 10 + 5 + 15);
 
 /// A customer at a screen. Knows no retries: what fails is seen and pressed again by whoever drives it.
 struct Customer<'a> {
@@ -158,8 +161,7 @@ async fn fifty_customers_are_heard_though_a_service_dies_in_every_visit() {
                 break screen["state"].as_str().unwrap().to_owned();
             }
             if screen["state"] == "settling" {
-                // The job takes up what nobody has touched for ten seconds.
-                eventually("what was decided being carried out", async || {
+                within(SETTLED, "what was decided being carried out", async || {
                     customer.look().await.filter(|s| s["state"] != "settling").map(drop)
                 })
                 .await;
