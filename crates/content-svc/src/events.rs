@@ -89,3 +89,10 @@ pub fn drop_remembered(rooms: &Rooms, heard: &bus::Heard) {
     rooms.workflows.objects.forget(scope, id);
     rooms.workflows.forget(scope);
 }
+
+/// The status a `company.*` event tells, and the version of the company it was true of.
+pub fn company_told(incoming: &bus::Incoming) -> Option<(String, i64)> {
+    let event = Event::decode(incoming.body.clone()).ok()?;
+    let Some(Data::CompanyChanged(company)) = event.data else { return None };
+    Some((company.status, event.sequence))
+}

@@ -2,6 +2,7 @@
 
 pub mod card_elements;
 pub mod cards;
+pub mod companies;
 mod config;
 pub mod engine;
 pub mod error;
@@ -53,8 +54,11 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let db = store::connect(&config.data, "content").await?;
     let offers = Arc::new(upstream::BillingOffers(upstreams.billing.clone()));
     let rooms = Rooms::open(&db, clock.clone(), offers).await?;
+    let companies = companies::Companies::open(&db, clock.clone()).await?;
+    let told = Arc::new(companies::Listener(companies.clone()));
     let flows = FlowSessions::new(
         FlowStore::open(&db, clock.clone()).await?,
+        companies,
         rooms.workflows.clone(),
         Arc::new(Upstreamed(upstreams)),
         Tokens::new(&common.inner_key),
@@ -63,7 +67,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let bus = bus::Bus::connect(&config.data).await?;
     let collections =
         vec!["questionnaires", "card_elements", "cards", "templates", "workflows", "flow_sessions"];
-    let (remembering, ready_db, heard) = (rooms.clone(), db.clone(), bus.clone());
+    let (remembering, ready_db, heard, listened) = (rooms.clone(), db.clone(), bus.clone(), bus.clone());
     let check = kit::service::Check {
         is_unary: proto::check::is_unary,
         message: proto::check::message,
@@ -82,6 +86,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .room(template_viewer::rpc::service(flows.clone()))
         .task("flow_sessions", move |stop| flows.run(stop))
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
+        .task("companies", move |stop| listened.subscribe("content-svc", "company", told, stop))
         .task("caches", move |stop| {
             heard.overhear("content", move |heard| events::drop_remembered(&remembering, &heard), stop)
         })

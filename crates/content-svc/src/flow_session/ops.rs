@@ -10,6 +10,7 @@ use super::model::{FlowSession, Pending, State};
 use super::store::FlowStore;
 use super::tell::changed;
 use super::token::{Claims, SESSION, Tokens, Use};
+use crate::companies::Companies;
 use crate::engine::{Answer, Decision};
 use crate::error::Error;
 use crate::workflow::{EndOutcome, NodeKind, Page, Workflows};
@@ -18,6 +19,7 @@ use crate::workflow::{EndOutcome, NodeKind, Page, Workflows};
 #[derive(Clone)]
 pub struct FlowSessions {
     pub(super) store: FlowStore,
+    pub(super) companies: Companies,
     pub(super) workflows: Workflows,
     pub(super) billing: Arc<dyn Billing>,
     pub(super) tokens: Tokens,
@@ -27,12 +29,13 @@ pub struct FlowSessions {
 impl FlowSessions {
     pub fn new(
         store: FlowStore,
+        companies: Companies,
         workflows: Workflows,
         billing: Arc<dyn Billing>,
         tokens: Tokens,
         clock: SharedClock,
     ) -> Self {
-        Self { store, workflows, billing, tokens, clock }
+        Self { store, companies, workflows, billing, tokens, clock }
     }
 
     /// What a token says now.

@@ -163,6 +163,12 @@ impl FlowSessions {
                 "the subscription cannot be changed safely: the plain way to cancel",
             );
         }
+        if !self.companies.in_service(scope).await? {
+            return plain(
+                "company_out_of_service",
+                "the company is suspended or closing: the plain way to cancel",
+            );
+        }
         let served = self.workflows.published(scope, Trigger::CancelIntent).await?;
         let flows = served.iter().map(|p: &Published<WorkflowContent>| (p, &p.frozen.content));
         let Some(chosen) = choose_workflow(flows, &session.known) else {

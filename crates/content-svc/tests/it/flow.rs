@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use content_svc::companies::Companies;
 use content_svc::engine::{Answer, Candidate};
 use content_svc::flow_session::{
     Billing, Carried, FlowSession, FlowSessions, FlowStore, OnTable, Segments, State, Subject, Tokens,
@@ -138,6 +139,7 @@ impl Billing for Biller {
 pub struct Flow {
     pub world: World,
     pub flows: FlowSessions,
+    companies: Companies,
     pub biller: Arc<Biller>,
     pub pages: Pages,
 }
@@ -151,8 +153,16 @@ impl Flow {
         let clock = Arc::new(world.clock.clone());
         let store = FlowStore::open(&world.db, clock.clone()).await.unwrap();
         let tokens = Tokens::new(&"secret".to_owned().into());
-        let flows = FlowSessions::new(store, world.rooms.workflows.clone(), biller.clone(), tokens, clock);
-        Self { world, flows, biller, pages }
+        let companies = Companies::open(&world.db, clock.clone()).await.unwrap();
+        let flows = FlowSessions::new(
+            store,
+            companies.clone(),
+            world.rooms.workflows.clone(),
+            biller.clone(),
+            tokens,
+            clock,
+        );
+        Self { world, flows, companies, biller, pages }
     }
 
     pub async fn token(&self) -> String {
@@ -209,6 +219,20 @@ async fn a_customer_who_takes_the_offer_is_saved_when_the_provider_shows_it() {
         told,
         ["flow.session.started", "flow.session.answered", "flow.session.answered", "flow.session.saved"]
     );
+}
+
+#[tokio::test]
+async fn a_company_out_of_service_lets_its_customers_cancel_and_no_more() {
+    let flow = Flow::new().await;
+    flow.companies.told("com_1", "suspended", 7).await.unwrap();
+    flow.companies.told("com_1", "active", 6).await.unwrap();
+    let plain = flow.start().await;
+    assert!(plain.body.flow.is_none(), "the older news changed nothing");
+    assert!(plain.body.why.iter().any(|d| d.decision.code == "company_out_of_service"));
+    let canceled = flow.flows.cancel(flow.scope(), &plain.id).await.unwrap();
+    assert_eq!(canceled.body.state, State::Canceled);
+    flow.companies.told("com_1", "active", 8).await.unwrap();
+    assert!(flow.start().await.body.flow.is_some());
 }
 
 #[tokio::test]
