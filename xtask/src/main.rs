@@ -1,4 +1,4 @@
-//! One command per intention: `cargo xtask up | down | status | test | bench | load | link | ci | tidy | openapi`.
+//! One command per intention: `cargo xtask up | down | status | test | bench | load | link | verify-audit | ci | tidy | openapi`.
 
 mod bench;
 mod debs;
@@ -47,6 +47,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Checks the hash chains of the running system's audit trail; in production: `identity-svc verify-audit`.
+    VerifyAudit,
     /// Measures a release build against bare handlers of the same run.
     Bench(bench::Options),
     /// Every check of the repository, then the tests; what CI runs.
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::test(&options),
         Command::Load { args } => up::load(&args),
         Command::Link { args } => up::link(&args),
+        Command::VerifyAudit => up::verify_audit(),
         Command::Bench(options) => bench::bench(&options),
         Command::Ci => shell::run("bash", [".ci/run"]),
         Command::Tidy => tidy::tidy(),

@@ -70,6 +70,16 @@ pub fn up(options: &Options) -> Result<()> {
     stay()
 }
 
+/// `cargo xtask verify-audit`: the chains of the audit trail, in the database of what `up` started.
+pub fn verify_audit() -> Result<()> {
+    let binaries = dev::build(false)?;
+    let endpoints =
+        read_endpoints(&files::dev("")).context("nothing runs; start it with `cargo xtask up`")?;
+    let uri = endpoints["mongo"].as_str().context("the database is not among the endpoints")?;
+    let mut command = Command::new(binaries.join("identity-svc"));
+    shell::status(command.arg("verify-audit").env("RETENTION_MONGO_URI", uri))
+}
+
 /// `cargo xtask load …`: the loader, against what `up` started.
 pub fn load(args: &[String]) -> Result<()> {
     let binaries = dev::build(false)?;

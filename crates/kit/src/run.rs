@@ -68,6 +68,17 @@ where
     }
 }
 
+/// The `main` of a command: runs it to its end.
+pub fn once(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    crypto();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(command));
+    outcome.unwrap_or_else(|e| {
+        eprintln!("{e:#}");
+        ExitCode::FAILURE
+    })
+}
+
 /// Cancels the token at SIGTERM or SIGINT.
 #[expect(clippy::disallowed_methods, reason = "outlives every service of the process")]
 pub fn on_signal(stop: CancellationToken) {

@@ -1,7 +1,8 @@
 //! All companies' records at once. Only jobs, and look-ups that find out whose something is, use it.
 
-use bson::Document;
+use bson::{Document, doc};
 use futures_util::TryStreamExt;
+use kit::Scope;
 use mongodb::options::ReturnDocument;
 
 use crate::repo::{Record, read};
@@ -27,6 +28,22 @@ impl<'a, T: Record> Across<'a, T> {
         let raws: Vec<_> =
             found.await.map_err(Repo::<T>::error)?.try_collect().await.map_err(Repo::<T>::error)?;
         raws.iter().map(read).collect()
+    }
+
+    /// The companies and modes that have any that match.
+    pub async fn scopes(&self, filter: Document) -> Result<Vec<Scope>> {
+        let pipeline = [
+            doc! { "$match": filter },
+            doc! { "$group": { "_id": { "company": "$company_id", "mode": "$mode" } } },
+            doc! { "$sort": { "_id": 1 } },
+        ];
+        let cursor = self.0.raw.aggregate(pipeline).await.map_err(Repo::<T>::error)?;
+        let found: Vec<Document> = cursor.try_collect().await.map_err(Repo::<T>::error)?;
+        found
+            .into_iter()
+            .filter_map(|d| d.get("_id").cloned())
+            .map(|id| Ok(bson::deserialize_from_bson(id)?))
+            .collect()
     }
 
     /// Changes the first that matches in this order, and answers it as it then is: how work is taken from a queue. Two

@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use kit::caller::{Mode, Scope};
 use kit::{Outgoing, Page, PageRequest, SharedClock};
-use mongodb::options::ReturnDocument;
+use mongodb::options::{ReadConcern, ReturnDocument};
 use mongodb::{Collection, Database};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,17 @@ impl<T: Record> Repo<T> {
     pub async fn find(&self, scope: &Scope, filter: Document) -> Result<Option<Stored<T>>> {
         let found = self.raw.find_one(scoped(scope, filter)).await.map_err(Self::error)?;
         found.as_ref().map(read).transpose()
+    }
+
+    /// The first that matches in this order, of what no change of the primary can take back.
+    pub async fn first_settled(
+        &self,
+        scope: &Scope,
+        filter: Document,
+        sort: Document,
+    ) -> Result<Option<Stored<T>>> {
+        let found = self.raw.find_one(scoped(scope, filter)).sort(sort).read_concern(ReadConcern::majority());
+        found.await.map_err(Self::error)?.as_ref().map(read).transpose()
     }
 
     /// Records by id, in no order; those that are not there are left out.
@@ -205,6 +216,15 @@ impl<T: Record> Repo<T> {
         let answers = grouped::insert_documents(&self.raw, T::NOUN, raws).await?;
         Self::wake(tells);
         Ok(answers)
+    }
+
+    /// Adds records in this order in one command; the first that cannot be added ends it.
+    pub async fn insert_in_order(&self, scope: &Scope, records: Vec<(String, T)>) -> Result<()> {
+        let raws =
+            records.into_iter().map(|(id, body)| Ok(self.new_document(scope, id, body, Vec::new())?.0));
+        let raws: Vec<_> = raws.collect::<Result<_>>()?;
+        self.raw.insert_many(raws).ordered(true).await.map_err(Self::error)?;
+        Ok(())
     }
 
     pub(crate) fn wake(tells: bool) {

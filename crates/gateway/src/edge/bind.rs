@@ -39,6 +39,17 @@ pub fn request(
     if wrong.is_empty() { Ok(message) } else { Err(Problem::fields(wrong)) }
 }
 
+/// Reads a message out of a query alone: for operations whose reply is a stream.
+pub fn query<T: prost::Message + Default>(name: &str, query: Option<&str>) -> Result<T, Problem> {
+    let failed = || Problem::new(500, "internal", "something failed on our side");
+    let mut message = DynamicMessage::new(proto::pool().get_message_by_name(name).ok_or_else(failed)?);
+    let mut wrong = Vec::new();
+    read_query(&mut message, query.unwrap_or_default(), &mut wrong);
+    let broken = proto::check::violations(&message).map_err(|_| failed())?;
+    wrong.extend(broken.into_iter().map(|(field, code, text)| FieldError::new(field, code, text)));
+    if wrong.is_empty() { message.transcode_to().map_err(|_| failed()) } else { Err(Problem::fields(wrong)) }
+}
+
 fn read_body(
     op: &Operation,
     message: &mut DynamicMessage,

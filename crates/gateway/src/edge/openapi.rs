@@ -217,6 +217,23 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
             "responses": { "200": { "description": "Stored; work follows." } },
         }),
     );
+    let text = |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });
+    let time = |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string", "format": "date-time" } });
+    let file = json!({ "schema": { "type": "string" } });
+    add(
+        "/v1/audit/export",
+        "get",
+        json!({
+            "operationId": "AuditService_ExportAuditEntries", "tags": ["Audit"],
+            "security": [{ "person": [] }], "x-roles": ["ret_admin"],
+            "summary": "All audit entries that match, oldest first, as a file.",
+            "parameters": [
+                { "name": "format", "in": "query", "required": true, "schema": { "type": "string", "enum": ["csv", "jsonl"] } },
+                text("actor_id"), text("resource"), text("resource_id"), text("action"), time("from"), time("to"),
+            ],
+            "responses": { "200": { "description": "The file.", "content": { "text/csv": file.clone(), "application/jsonl": file } } },
+        }),
+    );
     add(
         "/v1/usage/uploads",
         "post",

@@ -59,7 +59,7 @@ pub fn routes(edge: &Arc<Edge>) -> Router {
 async fn bootstrap(edge: &Edge, request: Request, id: &str) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let me = edge.operation(ME).ok_or_else(Problem::not_found)?;
-    let who = edge.auth.who(edge, me, &parts.headers).await?;
+    let who = edge.auth.who(edge, me, &parts).await?;
     let caller = access::caller(me, &who, &parts, id)?;
     edge.rates.check(me.rate(), &access::rate_key(&caller, &parts))?;
     let company = async {

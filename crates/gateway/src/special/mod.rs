@@ -1,5 +1,6 @@
 //! What an annotation cannot say. Each file says why it is here.
 
+pub mod audit;
 pub mod bootstrap;
 pub mod docs;
 pub mod hosted;
@@ -19,6 +20,7 @@ use crate::pipeline::around;
 /// The special routes.
 pub fn routes(edge: &Arc<Edge>) -> Router {
     Router::new()
+        .merge(audit::routes(edge))
         .merge(bootstrap::routes(edge))
         .merge(docs::routes(edge))
         .merge(hosted::routes(edge))

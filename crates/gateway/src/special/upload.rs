@@ -65,7 +65,7 @@ async fn upload(edge: &Edge, rule: &Operation, request: Request, id: &str) -> Re
         return Err(too_large());
     }
     let (parts, body) = request.into_parts();
-    let who = edge.auth.who(edge, rule, &parts.headers).await?;
+    let who = edge.auth.who(edge, rule, &parts).await?;
     let caller = access::caller(rule, &who, &parts, id)?;
     edge.rates.check(RateClass::Heavy, &access::rate_key(&caller, &parts))?;
     let form = Multipart::from_request(Request::from_parts(parts, Body::new(body)), &()).await;

@@ -16,22 +16,13 @@ pub struct Recorder(pub Audit);
 impl Handler for Recorder {
     async fn handle(&self, batch: &[Incoming]) -> Vec<Outcome> {
         let read: Vec<_> = batch.iter().map(entry_of).collect();
-        let entries: Vec<_> = read.iter().flatten().cloned().collect();
-        let answers = match self.0.record(entries).await {
-            Ok(answers) => answers,
-            Err(e) => return batch.iter().map(|_| Outcome::Retry(e.to_string())).collect(),
+        let written = self.0.record(read.iter().flatten().cloned().collect()).await;
+        let outcome = |entry: &Option<_>| match (entry, &written) {
+            (None, _) => Outcome::Dead(String::from("this is no audit event")),
+            (Some(_), Ok(())) => Outcome::Done,
+            (Some(_), Err(e)) => Outcome::Retry(e.to_string()),
         };
-        let mut answers = answers.into_iter();
-        read.iter()
-            .map(|r| match r {
-                None => Outcome::Dead(String::from("this is no audit event")),
-                Some(_) => match answers.next() {
-                    Some(Ok(())) => Outcome::Done,
-                    Some(Err(e)) => Outcome::Retry(e.to_string()),
-                    None => Outcome::Retry(String::from("it was not written")),
-                },
-            })
-            .collect()
+        read.iter().map(outcome).collect()
     }
 }
 
@@ -57,6 +48,10 @@ fn entry_of(incoming: &Incoming) -> Option<(Scope, String, Entry)> {
         reason: a.reason,
         request_id: a.request_id,
         occurred_at: incoming.occurred_at,
+        // Its place is found when it is written.
+        position: 0,
+        previous_hash: String::new(),
+        hash: String::new(),
     };
     Some((scope, id, entry))
 }

@@ -19,6 +19,13 @@ pub struct Entry {
     pub request_id: String,
     #[serde(with = "store::time")]
     pub occurred_at: Timestamp,
+    /// The place in the chain, from 1; 0 for entries of before there was one.
+    #[serde(default)]
+    pub position: i64,
+    #[serde(default)]
+    pub previous_hash: String,
+    #[serde(default)]
+    pub hash: String,
 }
 
 /// Which entries a list shows; what is none or empty does not restrict.

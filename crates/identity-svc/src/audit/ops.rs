@@ -1,5 +1,7 @@
 //! Reading and adding to the audit trail.
 
+use std::collections::BTreeMap;
+
 use kit::{Caller, Page, PageRequest, Scope};
 use store::Stored;
 
@@ -9,11 +11,11 @@ use crate::error::Result;
 
 #[derive(Clone)]
 pub struct Audit {
-    store: AuditStore,
+    pub(super) store: AuditStore,
 }
 
 /// The caller's company and mode; for an operator without a company, the installation.
-fn scope(caller: &Caller) -> Scope {
+pub(super) fn scope(caller: &Caller) -> Scope {
     caller.scope.clone().unwrap_or_else(Scope::platform)
 }
 
@@ -35,16 +37,16 @@ impl Audit {
         Ok(self.store.get(&scope(caller), id).await?)
     }
 
-    /// Adds entries under ids made from their events', so that an event told twice is one entry.
-    pub async fn record(
-        &self,
-        entries: Vec<(Scope, String, Entry)>,
-    ) -> Result<Vec<std::result::Result<(), store::Error>>> {
-        let answers = self.store.add(entries).await?;
-        let known = |a| match a {
-            Err(store::Error::Duplicate(_)) => Ok(()),
-            other => other,
-        };
-        Ok(answers.into_iter().map(known).collect())
+    /// Adds entries, each at the end of the chain of its company and mode, in the order given. Their ids are made from
+    /// their events, so that an event told twice is one entry.
+    pub async fn record(&self, entries: Vec<(Scope, String, Entry)>) -> Result<()> {
+        let mut by_scope: BTreeMap<Scope, Vec<(String, Entry)>> = BTreeMap::new();
+        for (scope, id, entry) in entries {
+            by_scope.entry(scope).or_default().push((id, entry));
+        }
+        for (scope, entries) in by_scope {
+            self.store.append(&scope, entries).await?;
+        }
+        Ok(())
     }
 }
