@@ -39,6 +39,8 @@ impl Bus {
         let client = async_nats::ConnectOptions::new()
             .retry_on_initial_connect()
             .connection_timeout(Duration::from_secs(3))
+            // A server that is silent is noticed within seconds: what is not heard meanwhile may matter.
+            .ping_interval(Duration::from_secs(2))
             .connect(&data.nats_url)
             .await
             .context("failed to read RETENTION_NATS_URL")?;
@@ -84,6 +86,13 @@ impl Bus {
 
     pub(crate) fn dead_stream(&self) -> String {
         format!("{}-dead", self.prefix)
+    }
+
+    /// The how manieth connection this is, while there is one: who relies on hearing everything asks whether it is still
+    /// the same.
+    pub fn connection(&self) -> Option<u64> {
+        let connected = self.client.connection_state() == async_nats::connection::State::Connected;
+        connected.then(|| self.client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed))
     }
 
     /// Whether the server answers.

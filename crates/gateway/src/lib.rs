@@ -31,6 +31,8 @@ use edge::json::Plans;
 use edge::problem::Problem;
 use pipeline::auth::Authenticator;
 use pipeline::cache::{self, Shared};
+use pipeline::cookies::{self, Csrf};
+use pipeline::heard;
 use pipeline::idempotency::Idempotency;
 use pipeline::rate::Rates;
 use upstreams::Upstreams;
@@ -44,6 +46,7 @@ pub struct Edge {
     pub clock: SharedClock,
     pub upstreams: Upstreams,
     pub auth: Authenticator,
+    pub csrf: Csrf,
     pub rates: Rates,
     pub idempotency: Idempotency,
     pub shared: Shared,
@@ -71,7 +74,8 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let bus = Bus::open(&config.data).await?;
     let edge = Arc::new(Edge {
         upstreams: Upstreams::new(&config, &Minter::new(NAME, key, clock.clone()))?,
-        auth: Authenticator::default(),
+        auth: Authenticator::new(bus.clone()),
+        csrf: Csrf::new(&config.common),
         rates: Rates::new(config.rate_scale),
         idempotency: Idempotency::open(&db, clock.clone()).await?,
         shared: Shared::default(),
@@ -87,7 +91,11 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     });
     let router = router(&edge)?;
     let (quiet, hearing) = (edge.clone(), edge.clone());
-    Ok(kit::Service::new(NAME)
+    let service = heard::FAMILIES.into_iter().fold(kit::Service::new(NAME), |service, family| {
+        let (edge, bus) = (edge.clone(), bus.clone());
+        service.task(family, move |stop| bus.overhear(family, move |heard| edge.auth.hear(&heard), stop))
+    });
+    Ok(service
         .http(router)
         .task("rates", move |stop| async move {
             while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(60))).await.is_some() {
@@ -174,13 +182,14 @@ fn cors(config: &Config) -> anyhow::Result<CorsLayer> {
         .map(|o| o.parse().with_context(|| format!("{o} is no origin")))
         .collect::<anyhow::Result<_>>()?;
     let sent = ["authorization", "content-type", "idempotency-key", "x-request-id", "traceparent"];
-    let sent =
-        sent.into_iter().chain([pipeline::access::COMPANY, pipeline::access::REASON, pipeline::access::MODE]);
+    let sent = sent.into_iter().chain([cookies::SESSION, cookies::CSRF]);
+    let sent = sent.chain([pipeline::access::COMPANY, pipeline::access::REASON, pipeline::access::MODE]);
     Ok(CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(sent.map(HeaderName::from_static).collect::<Vec<_>>())
         .expose_headers([pipeline::REQUEST_ID, header::RETRY_AFTER])
+        .allow_credentials(true)
         .max_age(Duration::from_secs(600)))
 }
 

@@ -28,6 +28,9 @@ pub fn caller(op: &Operation, who: &Who, parts: &Parts, request_id: &str) -> Res
         }
         Who::Key(key) => {
             if !op.rule.scopes.iter().any(|s| key.scopes.contains(s)) {
+                if op.rule.product_upload {
+                    return Err(upload_not_permitted());
+                }
                 return Err(Problem::forbidden(
                     "scope_missing",
                     "the key has none of the scopes this operation asks for",
@@ -49,6 +52,10 @@ pub fn caller(op: &Operation, who: &Who, parts: &Parts, request_id: &str) -> Res
     };
     caller.request_id = request_id.to_owned();
     caller.address = super::address(parts).map(|a| a.to_string());
+    if caller.role == Role::Public {
+        let agent = parts.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok());
+        caller.device = agent.map(|text| text.chars().take(200).collect());
+    }
     Ok(caller)
 }
 
@@ -71,6 +78,7 @@ fn plain(role: Role, actor: Actor, scope: Option<Scope>, grants: Vec<String>) ->
         reason: None,
         request_id: String::new(),
         address: None,
+        device: None,
     }
 }
 
@@ -84,6 +92,9 @@ fn person_caller(
     }
     if !may(op, person) {
         return Err(Problem::forbidden("forbidden", "your role may not do this"));
+    }
+    if op.rule.product_upload && !person.grants.iter().any(|g| g == "product_upload_permitted") {
+        return Err(upload_not_permitted());
     }
     let text =
         |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim).filter(|v| !v.is_empty());
@@ -113,12 +124,17 @@ fn person_caller(
         }
     } else {
         let company = person.company.clone();
-        let suspended = matches!(person.company_status.as_str(), "suspended" | "closed");
-        if suspended && op.method != Method::GET {
-            return Err(Problem::forbidden(
-                "company_suspended",
-                "the company is suspended; reading still works",
-            ));
+        let changes = op.method != Method::GET && !op.rule.always;
+        match person.company_status.as_str() {
+            "suspended" if changes => {
+                let text = "the company is suspended; reading still works";
+                return Err(Problem::forbidden("company_suspended", text));
+            }
+            "closing" | "closed" if changes => {
+                let text = "the company is closing; reading and exporting still work";
+                return Err(Problem::forbidden("company_closing", text));
+            }
+            _ => {}
         }
         company.map(|c| Scope::new(c, mode))
     };
@@ -131,12 +147,15 @@ fn person_caller(
 /// Whether a person's role, or role and grant, stands in the rule.
 fn may(op: &Operation, person: &super::auth::Person) -> bool {
     let role = person.role.as_str();
-    let named = op.rule.roles.iter().any(|entry| match entry.split_once('+') {
+    op.rule.roles.iter().any(|entry| match entry.split_once('+') {
         None => entry == role || (role == "kale_admin" && entry == "ret_admin"),
         Some((of, grant)) => of == role && person.grants.iter().any(|g| g == grant),
-    });
-    let upload = !op.rule.product_upload || person.grants.iter().any(|g| g == "product_upload_permitted");
-    named && upload
+    })
+}
+
+fn upload_not_permitted() -> Problem {
+    let text = "uploading takes the company's switch and the permission product_upload_permitted, or a key with usage:write";
+    Problem::forbidden("upload_not_permitted", text)
 }
 
 /// A flow session's token opens that session and no other; another one's id is not there.

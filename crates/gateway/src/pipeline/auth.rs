@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use http::{HeaderMap, header};
+use bus::Bus;
+use http::header;
+use http::request::Parts;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use kit::caller::{Caller, Mode, Role};
 use moka::future::Cache;
@@ -20,12 +22,16 @@ use serde::Deserialize;
 use tokio::sync::RwLock;
 use tonic::{Code, Status};
 
+use super::cookies;
+use super::heard::Changes;
 use crate::Edge;
 use crate::edge::descriptors::Operation;
 use crate::edge::problem::Problem;
 
-/// How long an answer of identity is good: a revoked key or session lives on no longer than this.
-const FRESH: Duration = Duration::from_secs(3);
+/// How long an answer is good while changes are heard, and how long when they may not be: a revoked key or session lives
+/// on no longer than this.
+const HEARING: i64 = 10;
+const DEAF: i64 = 1;
 /// How long an answer serves while identity is down.
 const STALE: Duration = Duration::from_secs(600);
 /// How often an unknown key id may make us ask for the key set.
@@ -98,9 +104,45 @@ struct Jwk {
 
 type Hash = [u8; 32];
 /// An answer and when (clock seconds) it was given.
-type Kept<T> = Cache<Hash, (T, i64)>;
+type Kept<T> = Cache<Hash, (T, Asked)>;
+
+/// When an answer was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// Clock seconds.
+    at: i64,
+    /// How far changes had been heard.
+    mark: u64,
+    /// Over which connection they are heard; none when there was none.
+    connection: Option<u64>,
+}
+
+/// Whose change makes an answer old.
+trait About {
+    fn ids(&self) -> Vec<&str>;
+}
+
+impl About for Person {
+    fn ids(&self) -> Vec<&str> {
+        [self.session.as_str(), &self.user].into_iter().chain(self.company.as_deref()).collect()
+    }
+}
+
+impl About for Key {
+    fn ids(&self) -> Vec<&str> {
+        vec![&self.id, &self.company]
+    }
+}
+
+impl About for Session {
+    fn ids(&self) -> Vec<&str> {
+        vec![&self.company]
+    }
+}
 
 pub struct Authenticator {
+    bus: Bus,
+    changes: Changes,
     keys: RwLock<(HashMap<String, DecodingKey>, Option<tokio::time::Instant>)>,
     jwks: RwLock<bytes::Bytes>,
     tokens: Cache<Hash, Arc<(String, String, i64)>>,
@@ -109,24 +151,36 @@ pub struct Authenticator {
     widgets: Kept<Option<Session>>,
 }
 
-impl Default for Authenticator {
-    fn default() -> Self {
-        let kept = || Cache::builder().max_capacity(100_000).time_to_live(STALE).build();
+impl Authenticator {
+    pub fn new(bus: Bus) -> Self {
+        fn kept<T: Clone + Send + Sync + 'static>(most: u64) -> Kept<T> {
+            Cache::builder().max_capacity(most).time_to_live(STALE).build()
+        }
         Self {
+            bus,
+            changes: Changes::new(STALE * 2),
             keys: RwLock::default(),
             jwks: RwLock::default(),
             tokens: Cache::builder().max_capacity(100_000).time_to_live(STALE).build(),
-            sessions: kept(),
-            api_keys: Cache::builder().max_capacity(100_000).time_to_live(STALE).build(),
-            widgets: Cache::builder().max_capacity(200_000).time_to_live(STALE).build(),
+            sessions: kept(100_000),
+            api_keys: kept(100_000),
+            widgets: kept(200_000),
         }
     }
-}
 
-impl Authenticator {
+    /// Something about a session, a person, a key or a company changed.
+    pub fn hear(&self, heard: &bus::Heard) {
+        self.changes.hear(heard);
+    }
+
     /// Who sent this request. A credential that is there and not good is refused, even where none is needed.
-    pub async fn who(&self, edge: &Edge, op: &Operation, headers: &HeaderMap) -> Result<Who, Problem> {
-        let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(Who::Nobody) };
+    pub async fn who(&self, edge: &Edge, op: &Operation, parts: &Parts) -> Result<Who, Problem> {
+        let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
+            return match cookies::access_token(op, &parts.headers) {
+                Some(token) => self.browser(edge, parts, token).await,
+                None => Ok(Who::Nobody),
+            };
+        };
         // A provider's own scheme is for the service that knows the provider.
         if op.auth() == Auth::Signed {
             return Ok(Who::Nobody);
@@ -135,6 +189,16 @@ impl Authenticator {
         let token =
             token.filter(|t| !t.is_empty() && t.len() <= LONGEST).ok_or_else(Problem::unauthenticated)?;
         self.credential(edge, token).await
+    }
+
+    /// Who a browser's cookie is; a person, and one whom no other site made send this.
+    async fn browser(&self, edge: &Edge, parts: &Parts, token: &str) -> Result<Who, Problem> {
+        if token.len() > LONGEST {
+            return Err(Problem::unauthenticated());
+        }
+        let person = self.person(edge, token).await?;
+        cookies::check(edge, parts, &person.session)?;
+        Ok(Who::Person(person))
     }
 
     /// Who a credential is.
@@ -152,7 +216,7 @@ impl Authenticator {
 
     async fn api_key(&self, edge: &Edge, secret: &str) -> Result<Key, Problem> {
         let hash = hash(secret);
-        let found = resolve(edge, &self.api_keys, hash, || async {
+        let found = self.resolve(edge, &self.api_keys, hash, || async {
             let message = identity::ResolveApiKeyRequest { hash: hash.to_vec().into() };
             let mut client = DirectoryServiceClient::new(edge.upstreams.get("identity")?.channel());
             let key = client.resolve_api_key(ask(edge, "identity", message)?).await?.into_inner();
@@ -189,7 +253,7 @@ impl Authenticator {
             return Err(Problem::new(401, "token_expired", "the access token is too old; refresh it"));
         }
         let (session, user) = (session.clone(), user.clone());
-        let found = resolve(edge, &self.sessions, self::hash(&session), || async {
+        let found = self.resolve(edge, &self.sessions, self::hash(&session), || async {
             let message = identity::ResolveSessionRequest { session_id: session.clone() };
             let mut client = DirectoryServiceClient::new(edge.upstreams.get("identity")?.channel());
             let said = client.resolve_session(ask(edge, "identity", message)?).await?.into_inner();
@@ -269,7 +333,7 @@ impl Authenticator {
     }
 
     async fn widget(&self, edge: &Edge, token: &str) -> Result<Session, Problem> {
-        let found = resolve(edge, &self.widgets, hash(token), || async {
+        let found = self.resolve(edge, &self.widgets, hash(token), || async {
             let message = content::ResolveFlowTokenRequest { token: token.to_owned() };
             let mut client = FlowSessionServiceClient::new(edge.upstreams.get("content")?.channel());
             let said = client.resolve_flow_token(ask(edge, "content", message)?).await?.into_inner();
@@ -286,45 +350,58 @@ impl Authenticator {
     }
 }
 
-/// Answers from what is kept while it is fresh, else asks; what was kept serves on while the other side is down. "Not
-/// there" is an answer too, and is kept like one.
-async fn resolve<T, F, Fut>(
-    edge: &Edge,
-    kept: &Kept<Option<T>>,
-    hash: Hash,
-    ask: F,
-) -> Result<Option<T>, Problem>
-where
-    T: Clone + Send + Sync + 'static,
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<T, Status>>,
-{
-    let now = edge.clock.now().as_second();
-    let old = kept.get(&hash).await;
-    if let Some((answer, at)) = &old
-        && now - at < i64::try_from(FRESH.as_secs()).unwrap_or(3)
+impl Authenticator {
+    /// Answers from what is kept while it is fresh, else asks; what was kept serves on while the other side is down, unless
+    /// it was heard to have changed. "Not there" is an answer too, and is kept like one.
+    async fn resolve<T, F, Fut>(
+        &self,
+        edge: &Edge,
+        kept: &Kept<Option<T>>,
+        hash: Hash,
+        ask: F,
+    ) -> Result<Option<T>, Problem>
+    where
+        T: About + Clone + Send + Sync + 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, Status>>,
     {
-        return Ok(answer.clone());
+        let asked = Asked {
+            at: edge.clock.now().as_second(),
+            mark: self.changes.mark(),
+            connection: self.bus.connection(),
+        };
+        let old = kept.get(&hash).await;
+        let old = old.filter(|(answer, then)| {
+            answer.as_ref().is_none_or(|a| !self.changes.since(then.mark, &a.ids()))
+        });
+        if let Some((answer, then)) = &old {
+            let heard_all = asked.connection.is_some() && asked.connection == then.connection;
+            // What is not there may come to be without anybody telling of it.
+            let good = if heard_all && answer.is_some() { HEARING } else { DEAF };
+            if asked.at - then.at < good {
+                return Ok(answer.clone());
+            }
+        }
+        let answer = match ask().await {
+            Ok(found) => Some(found),
+            Err(status)
+                if matches!(
+                    status.code(),
+                    Code::NotFound | Code::Unauthenticated | Code::InvalidArgument | Code::PermissionDenied
+                ) =>
+            {
+                None
+            }
+            Err(status) => {
+                return match old {
+                    Some((answer, _)) => Ok(answer),
+                    None => Err(status.into()),
+                };
+            }
+        };
+        kept.insert(hash, (answer.clone(), asked)).await;
+        Ok(answer)
     }
-    let answer = match ask().await {
-        Ok(found) => Some(found),
-        Err(status)
-            if matches!(
-                status.code(),
-                Code::NotFound | Code::Unauthenticated | Code::InvalidArgument | Code::PermissionDenied
-            ) =>
-        {
-            None
-        }
-        Err(status) => {
-            return match old {
-                Some((answer, _)) => Ok(answer),
-                None => Err(status.into()),
-            };
-        }
-    };
-    kept.insert(hash, (answer.clone(), now)).await;
-    Ok(answer)
 }
 
 /// A request of the gateway itself.

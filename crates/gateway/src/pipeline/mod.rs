@@ -4,6 +4,8 @@
 pub mod access;
 pub mod auth;
 pub mod cache;
+pub mod cookies;
+pub mod heard;
 pub mod idempotency;
 pub mod rate;
 
@@ -99,7 +101,7 @@ async fn run(edge: &Edge, op: &Operation, request: Request, id: &str) -> Result<
         let (parts, body) = request.into_parts();
         let body = read(body, op.max_body()).await?;
         content_type(op, &parts.headers, &body)?;
-        let who = edge.auth.who(edge, op, &parts.headers).await?;
+        let who = edge.auth.who(edge, op, &parts).await?;
         let caller = access::caller(op, &who, &parts, id)?;
         edge.rates.check(op.rate(), &access::rate_key(&caller, &parts))?;
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
@@ -107,12 +109,16 @@ async fn run(edge: &Edge, op: &Operation, request: Request, id: &str) -> Result<
         if let Some(kept) = shared.as_ref().and_then(|key| edge.shared.get(key)) {
             return Ok(kept);
         }
-        let message = bind::request(op, parts.uri.path(), parts.uri.query(), &body)?;
+        let browser = cookies::browser(edge, op, &parts)?;
+        let mut message = bind::request(op, parts.uri.path(), parts.uri.query(), &body)?;
+        if let Some(browser) = &browser {
+            browser.fill(&mut message);
+        }
         validate(op, &message)?;
         access::check_subject(op, &who, &message)?;
         let encoded = Bytes::from(message.encode_to_vec());
         let key = idempotency::key(op, &parts.headers)?;
-        let call = call(edge, op, &caller, limit, encoded, shared);
+        let call = call(edge, op, &caller, limit, encoded, shared, browser.is_some());
         match key {
             Some(key) => edge.idempotency.once(op, &caller, &key, &body, &parts, call).await,
             None => call.await,
@@ -167,6 +173,7 @@ async fn call(
     limit: Duration,
     message: Bytes,
     shared: Option<cache::Key>,
+    browser: bool,
 ) -> Result<Response, Problem> {
     let called = edge.upstreams.call(&op.service, &op.grpc, caller, limit, message).await;
     // Whoever changed something sees it at once; the others, when the event passes.
@@ -176,10 +183,14 @@ async fn call(
         let body = HttpBody::decode(bytes).map_err(|_| damaged(op))?;
         return Ok(raw(body, &meta));
     }
+    let (bytes, cookies) = if browser { cookies::settle(edge, op, bytes) } else { (bytes, Vec::new()) };
     let json: Bytes = edge.plans.json(op.output.full_name(), &bytes).map_err(|_| damaged(op))?.into();
     edge.shared.keep(shared, &meta, &json);
     let mut response = cache::json(json);
     carry(&meta, response.headers_mut());
+    for cookie in cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     Ok(response)
 }
 

@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 
 use jiff::SignedDuration;
 use kit::caller::{Mode, Role};
+use proto::events::AccessChanged;
+use proto::events::event::Data;
 use serde_json::json;
 
 use crate::world::{FLOW, SECRET, World, problem};
@@ -80,8 +82,39 @@ async fn an_ended_session_is_out_within_seconds_and_a_service_that_is_down_locks
     assert_eq!(ask().await, 200);
     assert_eq!(world.behind.resolved.load(Ordering::SeqCst), asked, "kept for some seconds");
     world.behind.person.lock().unwrap().session_id = "ses_9".into();
-    world.clock.advance(SignedDuration::from_secs(4));
+    world.clock.advance(SignedDuration::from_secs(11));
     assert_eq!(ask().await, 401);
+}
+
+#[tokio::test]
+async fn what_is_heard_to_be_revoked_is_out_at_once() {
+    let world = World::new().await;
+    let token = world.token(&json!({}));
+    let ask = async |bearer: &str| {
+        world.request("GET", "/v1/cards/crd_1").bearer_auth(bearer).send().await.unwrap().status().as_u16()
+    };
+    // The clock stands still: nothing kept grows old by itself.
+    let told = async |changed: AccessChanged| {
+        world.tell("access.changed", "x", Data::AccessChanged(changed)).await;
+    };
+    assert_eq!(ask(&token).await, 200);
+    let resolved = || world.behind.resolved.load(Ordering::SeqCst);
+    let before = resolved();
+    for other in [
+        AccessChanged { session_id: "ses_2".into(), ..Default::default() },
+        AccessChanged { user_id: "usr_2".into(), ..Default::default() },
+    ] {
+        told(other).await;
+    }
+    assert_eq!((ask(&token).await, resolved()), (200, before), "others' changes cost nothing");
+    world.behind.person.lock().unwrap().session_id = "ses_9".into();
+    assert_eq!(ask(&token).await, 200, "not heard of yet");
+    told(AccessChanged { session_id: "ses_1".into(), ..Default::default() }).await;
+    testkit::eventually("the session to end", async || (ask(&token).await == 401).then_some(())).await;
+    assert_eq!(ask(SECRET).await, 200);
+    world.behind.scopes.lock().unwrap().clear();
+    told(AccessChanged { key_id: "key_1".into(), ..Default::default() }).await;
+    testkit::eventually("the key to end", async || (ask(SECRET).await == 403).then_some(())).await;
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod browser;
 mod credentials;
 mod documents;
 mod idempotency;

@@ -25,6 +25,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub const SECRET: &str = "rsk_live_0123456789abcdef0123456789abcdef";
 pub const FLOW: &str = "flow-token-of-a-customer";
 
+const SCOPES: [&str; 8] = [
+    "events:write",
+    "usage:write",
+    "customers:read",
+    "customers:write",
+    "flow:write",
+    "content:read",
+    "analytics:read",
+    "redemptions:write",
+];
+
 /// What stands behind the gateway.
 #[derive(Clone)]
 pub struct Behind {
@@ -37,6 +48,8 @@ pub struct Behind {
     /// How often identity and content were asked who somebody is.
     pub resolved: Arc<AtomicU32>,
     pub person: Arc<Mutex<identity::ResolvedSession>>,
+    /// The scopes of the one key.
+    pub scopes: Arc<Mutex<Vec<String>>>,
     signing: Arc<SigningKey>,
     inner: Arc<SigningKey>,
     clock: MovedClock,
@@ -54,6 +67,15 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// One that takes browsers from this origin.
+    pub async fn browsers(origin: &str) -> Self {
+        Self::with(&[format!("--allowed-origins={origin}")]).await
+    }
+
+    async fn with(more: &[String]) -> Self {
         let test = testkit::mongo().await;
         let (seed, clock, stop) = (SigningKey::new_seed(), testkit::clock(), CancellationToken::new());
         let person = identity::ResolvedSession {
@@ -70,6 +92,7 @@ impl World {
             asked: Arc::default(),
             resolved: Arc::default(),
             person: Arc::new(Mutex::new(person)),
+            scopes: Arc::new(Mutex::new(SCOPES.map(String::from).to_vec())),
             signing: Arc::new(SigningKey::from_seed(&SigningKey::new_seed()).unwrap()),
             inner: Arc::new(SigningKey::from_seed(&seed).unwrap()),
             clock: clock.clone(),
@@ -91,6 +114,7 @@ impl World {
         for service in ["identity", "billing", "content", "analytics", "notify"] {
             arguments.push(format!("--{service}-addr={upstream}"));
         }
+        arguments.extend_from_slice(more);
         let config = gateway::Config::parse_from(arguments);
         let service = gateway::build(config, Arc::new(clock.clone())).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -123,6 +147,22 @@ impl World {
             claims[name] = value.clone();
         }
         self.behind.signing.sign(typ, &claims).unwrap()
+    }
+
+    /// An event of the company, as a service tells it.
+    pub async fn tell(&self, kind: &str, subject: &str, data: proto::events::event::Data) {
+        let id = kit::id::new("evt");
+        let event = proto::events::Event { id: id.clone(), data: Some(data), ..Default::default() };
+        let event = kit::Outgoing {
+            id,
+            kind: kind.into(),
+            subject: subject.into(),
+            scope: kit::Scope::new("com_1", kit::Mode::Live),
+            occurred_at: self.clock.now(),
+            body: event.encode_to_vec().into(),
+            traceparent: None,
+        };
+        bus::Bus::connect(&self.test.data).await.unwrap().publish(&[event]).await.unwrap();
     }
 
     /// What reached the services since the last look.
@@ -192,20 +232,11 @@ fn who(behind: &Behind, rpc: &str, message: &Bytes) -> Option<Result<Bytes, u16>
             if asked.hash != hash.as_ref() {
                 return Some(Err(5));
             }
-            let scopes = [
-                "events:write",
-                "usage:write",
-                "customers:read",
-                "customers:write",
-                "flow:write",
-                "content:read",
-            ];
-            let more = ["analytics:read", "redemptions:write"];
             identity::ResolvedKey {
                 key_id: "key_1".into(),
                 company_id: "com_1".into(),
                 mode: "live".into(),
-                scopes: scopes.iter().chain(&more).map(|s| (*s).to_owned()).collect(),
+                scopes: behind.scopes.lock().unwrap().clone(),
                 expires_at: None,
                 company_status: "active".into(),
             }
