@@ -19,6 +19,15 @@ pub struct Stamp<'a> {
     pub at: Timestamp,
 }
 
+/// What a door may have kept, by id.
+#[derive(Clone, Copy, Debug)]
+pub enum Access<'a> {
+    Session(&'a str),
+    /// All sessions of a person for the company of the event.
+    User(&'a str),
+    Key(&'a str),
+}
+
 impl Stamp<'_> {
     fn event(self, kind: &str, data: Data) -> Outgoing {
         let id = kit::id::new("evt");
@@ -61,6 +70,17 @@ impl Stamp<'_> {
     pub fn user_changed(self, what: &str, user_id: &str, role: kit::Role) -> Outgoing {
         let data = proto::events::UserChanged { user_id: user_id.to_owned(), role: role.as_str().to_owned() };
         self.event(&format!("user.{what}"), Data::UserChanged(data))
+    }
+
+    /// `access.changed`: whoever kept something about this asks again.
+    pub fn access_changed(self, what: Access<'_>) -> Outgoing {
+        let mut data = proto::events::AccessChanged::default();
+        match what {
+            Access::Session(id) => id.clone_into(&mut data.session_id),
+            Access::User(id) => id.clone_into(&mut data.user_id),
+            Access::Key(id) => id.clone_into(&mut data.key_id),
+        }
+        self.event("access.changed", Data::AccessChanged(data))
     }
 
     /// `mail.requested`. A second request with the same key sends nothing.

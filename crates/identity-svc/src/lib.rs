@@ -112,14 +112,20 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let verifier = Verifier::new(NAME, &trusted, clock.clone())?;
     let db = store::connect(&config.data, NAME).await?;
     let bus = bus::Bus::connect(&config.data).await?;
-    let rooms = Rooms::open(&db, clock, &config).await?;
+    let rooms = Rooms::open(&db, clock.clone(), &config).await?;
     if let Some(email) = config.bootstrap_admin.as_deref().filter(|e| !e.is_empty()) {
         rooms.people.bootstrap(email).await.context("failed to make RETENTION_BOOTSTRAP_ADMIN")?;
     }
-    Ok(assemble(rooms, db, bus, verifier))
+    Ok(assemble(rooms, db, bus, verifier, clock))
 }
 
-fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifier) -> kit::Service {
+fn assemble(
+    rooms: Rooms,
+    db: mongodb::Database,
+    bus: bus::Bus,
+    verifier: Verifier,
+    clock: SharedClock,
+) -> kit::Service {
     let Rooms { companies, company_store, people, people_store, invitations, sessions, keys, audit } = rooms;
     let directory = directory::Directory {
         keys: keys.clone(),
@@ -129,8 +135,11 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
     };
     let jwks = directory::Jwks(sessions.keys().clone());
     let recorder = Arc::new(Recorder(audit.clone()));
-    let (ready_db, ready_bus, audit_bus) = (db.clone(), bus.clone(), bus.clone());
-    kit::Service::new(NAME)
+    let undelivered = Arc::new(invitation::Undelivered(invitations.clone()));
+    let (ready_db, ready_bus, audit_bus, mail_bus) = (db.clone(), bus.clone(), bus.clone(), bus.clone());
+    let (signing, timetable) = (sessions.keys().clone(), Timetable { db: db.clone(), clock });
+    timetable
+        .add_to(kit::Service::new(NAME), &companies, &invitations, &sessions)
         .verified_by(verifier)
         .checked_by(kit::service::Check {
             is_unary: proto::check::is_unary,
@@ -148,6 +157,8 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         .room(pb::jwks_service_server::JwksServiceServer::new(jwks))
         .task("outbox", move |stop| store::outbox::relay(db, COLLECTIONS.to_vec(), bus, stop))
         .task("audit", move |stop| audit_bus.subscribe(NAME, "audit", recorder, stop))
+        .task("notification", move |stop| mail_bus.subscribe(NAME, "notification", undelivered, stop))
+        .task("signing_keys", move |stop| signing.follow(stop))
         .ready("mongodb", move || {
             let db = ready_db.clone();
             async move { store::ready(&db).await }
@@ -156,4 +167,55 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
             let bus = ready_bus.clone();
             async move { bus.ready().await }
         })
+}
+
+/// What runs by the clock.
+struct Timetable {
+    db: mongodb::Database,
+    clock: SharedClock,
+}
+
+impl Timetable {
+    fn add_to(
+        &self,
+        service: kit::Service,
+        companies: &Companies,
+        invitations: &Invitations,
+        sessions: &Sessions,
+    ) -> kit::Service {
+        let (companies, invitations) = (companies.clone(), invitations.clone());
+        let (keys, sessions) = (sessions.keys().clone(), sessions.clone());
+        let service = self.job(service, "company_closing", "*/10 * * * *", move || {
+            let companies = companies.clone();
+            async move { Ok(companies.close_due().await?) }
+        });
+        let service = self.job(service, "invitation_expiry", "*/10 * * * *", move || {
+            let invitations = invitations.clone();
+            async move { Ok(invitations.expire().await?) }
+        });
+        let service = self.job(service, "session_sweep", "*/10 * * * *", move || {
+            let sessions = sessions.clone();
+            async move { Ok(sessions.sweep().await?) }
+        });
+        self.job(service, "signing_key_rotation", "*/10 * * * *", move || {
+            let keys = keys.clone();
+            async move { keys.rotate().await }
+        })
+    }
+
+    fn job<F, Fut>(
+        &self,
+        service: kit::Service,
+        key: &'static str,
+        expression: &'static str,
+        work: F,
+    ) -> kit::Service
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let (db, clock) = (self.db.clone(), self.clock.clone());
+        service
+            .task(key, move |stop| store::cron::every(db, clock, key, expression, move |_due| work(), stop))
+    }
 }

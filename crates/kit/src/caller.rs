@@ -130,6 +130,9 @@ pub struct Caller {
     /// The address the request came from, for throttling and session lists. Personal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// What a browser says it is, where somebody signs in. Personal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 impl Caller {
@@ -144,6 +147,7 @@ impl Caller {
             reason: None,
             request_id: crate::id::new("req"),
             address: None,
+            device: None,
         }
     }
 

@@ -8,6 +8,7 @@ use proto::events::event::Data;
 pub fn notification_changed(
     scope: &Scope,
     mail_id: &str,
+    dedupe_key: &str,
     sequence: i64,
     sent: bool,
     at: Timestamp,
@@ -17,6 +18,7 @@ pub fn notification_changed(
         notification_id: mail_id.to_owned(),
         channel: String::from("email"),
         state: state.to_owned(),
+        dedupe_key: dedupe_key.to_owned(),
     };
     let id = kit::id::new("evt");
     let event = proto::events::Event {

@@ -1,5 +1,6 @@
 //! An API key. Its secret is known to the company only; we keep the hash.
 
+use jiff::SignedDuration;
 use kit::{Mode, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -18,11 +19,23 @@ pub struct ApiKey {
     pub last_used_at: Option<Timestamp>,
     #[serde(default, with = "store::time::option")]
     pub revoked_at: Option<Timestamp>,
+    /// The key this one takes the place of.
+    #[serde(default)]
+    pub replaces: Option<String>,
 }
+
+/// How long a replaced key works on when nothing is said.
+pub const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 
 impl ApiKey {
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)
+    }
+
+    /// The key as it is once another has taken its place: it ends after the overlap, or sooner if it was to.
+    pub fn replaced(&self, now: Timestamp, overlap: SignedDuration) -> Self {
+        let end = now.checked_add(overlap).unwrap_or(Timestamp::MAX);
+        Self { expires_at: Some(self.expires_at.map_or(end, |at| at.min(end))), ..self.clone() }
     }
 }
 

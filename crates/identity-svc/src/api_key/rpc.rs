@@ -1,13 +1,14 @@
 //! API keys over gRPC.
 
+use jiff::SignedDuration;
 use kit::{Caller, Mode};
 use proto::identity as pb;
 use proto::identity::api_key_service_server::ApiKeyService;
 use store::Stored;
 use tonic::{Request, Response, Status};
 
-use super::model::ApiKey;
-use super::ops::ApiKeys;
+use super::model::{ApiKey, OVERLAP};
+use super::ops::{ApiKeys, WantedKey};
 use crate::error::Error;
 
 pub(crate) struct Rpc(pub ApiKeys);
@@ -32,13 +33,20 @@ impl ApiKeyService for Rpc {
 
     async fn create_api_key(&self, request: Request<pb::CreateApiKeyRequest>) -> Reply<pb::ApiKey> {
         let caller = Caller::of(&request)?;
-        let pb::CreateApiKeyRequest { id, name, mode, scopes, expires_at } = request.into_inner();
+        let pb::CreateApiKeyRequest { id, name, mode, scopes, expires_at, replaces, overlap_seconds } =
+            request.into_inner();
         let mode = match pb::KeyMode::try_from(mode) {
             Ok(pb::KeyMode::Test) => Mode::Test,
             _ => Mode::Live,
         };
-        let expires_at = expires_at.as_ref().and_then(kit::time::from_proto);
-        let made = self.0.create(&caller, &id, mode, name, scopes, expires_at).await;
+        let wanted = WantedKey {
+            name,
+            scopes,
+            expires_at: expires_at.as_ref().and_then(kit::time::from_proto),
+            replaces: Some(replaces).filter(|id| !id.is_empty()),
+            overlap: overlap_seconds.map_or(OVERLAP, |s| SignedDuration::from_secs(s.into())),
+        };
+        let made = self.0.create(&caller, &id, mode, wanted).await;
         let (key, secret) = made.map_err(wrong)?;
         Ok(Response::new(key_to(key, secret)))
     }
@@ -53,7 +61,8 @@ impl ApiKeyService for Rpc {
 
 fn key_to(stored: Stored<ApiKey>, secret: String) -> pb::ApiKey {
     let Stored { id, scope, version: _, created_at, updated_at: _, body } = stored;
-    let ApiKey { name, hash: _, hint, scopes, created_by, expires_at, last_used_at, revoked_at } = body;
+    let ApiKey { name, hash: _, hint, scopes, created_by, expires_at, last_used_at, revoked_at, replaces } =
+        body;
     let mode = match scope.mode {
         Mode::Live => pb::KeyMode::Live,
         Mode::Test => pb::KeyMode::Test,
@@ -70,5 +79,6 @@ fn key_to(stored: Stored<ApiKey>, secret: String) -> pb::ApiKey {
         expires_at: expires_at.map(kit::time::to_proto),
         last_used_at: last_used_at.map(kit::time::to_proto),
         revoked_at: revoked_at.map(kit::time::to_proto),
+        replaces: replaces.unwrap_or_default(),
     }
 }

@@ -12,7 +12,7 @@ impl Record for ApiKey {
     const NOUN: &'static str = "key";
 
     fn indexes() -> Vec<Index> {
-        vec![Index::global(&["body.hash"]).unique()]
+        vec![Index::global(&["body.hash"]).unique(), Index::on(&["body.replaces"])]
     }
 }
 
@@ -54,13 +54,27 @@ impl ApiKeyStore {
         self.keys.insert(scope, id, key, events).await
     }
 
-    pub async fn replace(
+    /// The key that took this one's place, if one did and works.
+    pub async fn successor(&self, scope: &Scope, id: &str) -> Result<Option<Stored<ApiKey>>, store::Error> {
+        self.keys.find(scope, doc! { "body.replaces": id, "body.revoked_at": null }).await
+    }
+
+    /// Writes when a key ends. Guarded by what it was, not by its version, which every use raises.
+    pub async fn end(
         &self,
         read: &Stored<ApiKey>,
-        key: ApiKey,
+        ended: &ApiKey,
         events: Vec<Outgoing>,
-    ) -> Result<Stored<ApiKey>, store::Error> {
-        self.keys.replace(read, key, events).await
+    ) -> Result<(), store::Error> {
+        let at = |time: Option<Timestamp>| time.map(store::time::to_bson);
+        let update = doc! { "$set": {
+            "body.expires_at": at(ended.expires_at), "body.revoked_at": at(ended.revoked_at),
+        } };
+        let guard = doc! {
+            "body.expires_at": at(read.body.expires_at), "body.revoked_at": at(read.body.revoked_at),
+        };
+        let done = self.keys.update(&read.scope, &read.id, guard, update, events).await?;
+        done.map(|_| ()).ok_or(store::Error::Stale("key"))
     }
 
     /// Notes that a key was used.

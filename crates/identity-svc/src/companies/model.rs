@@ -1,7 +1,12 @@
 //! A company: its settings, their rules, and the way between its states.
 
-use kit::{Currency, FieldError};
+use kit::{Currency, FieldError, Mode, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::user_profiles::Permissions;
+
+/// How long a closing can be taken back, and the data exported.
+pub const GRACE_DAYS: i64 = 14;
 
 /// Where a company stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +52,24 @@ pub struct Company {
     pub widget_origins: Vec<String>,
     pub product_upload_enabled: bool,
     pub raw_data_days: u32,
+    /// Keys of other modes do not work.
+    #[serde(default = "both_modes")]
+    pub modes: Vec<Mode>,
+    /// The most an expert may be permitted here, whatever their own permissions say.
+    #[serde(default = "Permissions::all")]
+    pub expert_rights: Permissions,
+    /// When a closing company is closed for good.
+    #[serde(default, with = "store::time::option")]
+    pub closes_at: Option<Timestamp>,
+    /// Sessions that began before this are over.
+    #[serde(default, with = "store::time::option")]
+    pub sessions_since: Option<Timestamp>,
     /// Rises whenever an admin may get lost, so that two of them cannot remove each other at once.
     pub admins_epoch: i64,
+}
+
+fn both_modes() -> Vec<Mode> {
+    vec![Mode::Live, Mode::Test]
 }
 
 /// What a caller wants changed; what is none stays.
@@ -65,6 +86,8 @@ pub struct Wanted {
     pub widget_origins: Option<Vec<String>>,
     pub product_upload_enabled: Option<bool>,
     pub raw_data_days: Option<u32>,
+    pub modes: Option<Vec<Mode>>,
+    pub expert_rights: Option<Permissions>,
 }
 
 impl Company {
@@ -86,6 +109,10 @@ impl Company {
             widget_origins: Vec::new(),
             product_upload_enabled: false,
             raw_data_days: 400,
+            modes: both_modes(),
+            expert_rights: Permissions::all(),
+            closes_at: None,
+            sessions_since: None,
             admins_epoch: 0,
         }
     }
@@ -105,6 +132,8 @@ impl Company {
             widget_origins,
             product_upload_enabled,
             raw_data_days,
+            modes,
+            expert_rights,
         } = wanted;
         c.name = name.unwrap_or(c.name);
         c.domain = domain.unwrap_or(c.domain);
@@ -117,6 +146,8 @@ impl Company {
         c.widget_origins = widget_origins.unwrap_or(c.widget_origins);
         c.product_upload_enabled = product_upload_enabled.unwrap_or(c.product_upload_enabled);
         c.raw_data_days = raw_data_days.unwrap_or(c.raw_data_days);
+        c.modes = modes.unwrap_or(c.modes);
+        c.expert_rights = expert_rights.unwrap_or(c.expert_rights);
         c
     }
 
@@ -139,10 +170,11 @@ impl Company {
             let text = format!("{origin} is no origin such as https://www.example.com");
             wrong.push(FieldError::new(format!("widget_origins[{i}]"), "origin", text));
         }
-        for (field, url) in [("logo_url", &self.logo_url)] {
-            if !url.is_empty() && !url.starts_with("https://") {
-                wrong.push(FieldError::new(field, "url.https", "must begin with https://"));
-            }
+        if self.modes.is_empty() {
+            wrong.push(FieldError::new("modes", "repeated.min_items", "enable at least one"));
+        }
+        if !self.logo_url.is_empty() && !self.logo_url.starts_with("https://") {
+            wrong.push(FieldError::new("logo_url", "url.https", "must begin with https://"));
         }
         wrong
     }
@@ -152,8 +184,29 @@ impl Company {
         (self.status == Status::Active).then(|| Self { status: Status::Suspended, ..self.clone() })
     }
 
+    /// In service again, from a suspension or out of a closing's time of grace.
     pub fn reactivated(&self) -> Option<Self> {
-        (self.status == Status::Suspended).then(|| Self { status: Status::Active, ..self.clone() })
+        matches!(self.status, Status::Suspended | Status::Closing).then(|| Self {
+            status: Status::Active,
+            closes_at: None,
+            ..self.clone()
+        })
+    }
+
+    /// On the way out: every session ends now, the company itself after the time of grace.
+    pub fn closing(&self, now: Timestamp) -> Option<Self> {
+        (!matches!(self.status, Status::Closing | Status::Closed)).then(|| Self {
+            status: Status::Closing,
+            closes_at: Some(kit::time::add_days(now, GRACE_DAYS)),
+            sessions_since: Some(now),
+            ..self.clone()
+        })
+    }
+
+    /// Closed for good, when its time of grace is over.
+    pub fn closed(&self, now: Timestamp) -> Option<Self> {
+        let over = self.status == Status::Closing && self.closes_at.is_some_and(|at| at <= now);
+        over.then(|| Self { status: Status::Closed, ..self.clone() })
     }
 }
 
@@ -221,5 +274,19 @@ mod tests {
         assert!(pending.suspended().is_none() && pending.reactivated().is_none());
         let active = Company { status: Status::Active, ..pending };
         assert_eq!(active.suspended().and_then(|c| c.reactivated()), Some(active));
+    }
+
+    #[test]
+    fn a_closing_company_can_come_back_for_fourteen_days() {
+        let at = |days| kit::time::add_days(Timestamp::from_second(1_700_000_000).unwrap(), days);
+        let active =
+            Company { status: Status::Active, ..Company::new("A".into(), String::new(), "k".into()) };
+        let closing = active.suspended().unwrap().closing(at(0)).unwrap();
+        assert_eq!((closing.closes_at, closing.sessions_since), (Some(at(14)), Some(at(0))));
+        assert!(closing.closing(at(1)).is_none() && closing.suspended().is_none());
+        assert!(closing.closed(at(13)).is_none());
+        assert_eq!(closing.reactivated().unwrap().status, Status::Active);
+        let closed = closing.closed(at(14)).unwrap();
+        assert!(closed.reactivated().is_none() && !closed.status.admits());
     }
 }

@@ -103,11 +103,7 @@ impl Companies {
             .body
             .suspended()
             .ok_or(Error::Refused("wrong_state", "only an active company can be suspended"))?;
-        let mut caller = caller.clone();
-        if !reason.is_empty() {
-            caller.reason = Some(reason.to_owned());
-        }
-        self.write(&caller, &read, changed, "suspended", "company.suspend").await
+        self.write(&because(caller, reason), &read, changed, "suspended", "company.suspend").await
     }
 
     pub async fn reactivate(&self, caller: &Caller, id: &str) -> Result<Stored<Company>> {
@@ -115,8 +111,32 @@ impl Companies {
         let changed = read
             .body
             .reactivated()
-            .ok_or(Error::Refused("wrong_state", "only a suspended company can be reactivated"))?;
+            .ok_or(Error::Refused("wrong_state", "only a suspended or closing company can be reactivated"))?;
         self.write(caller, &read, changed, "reactivated", "company.reactivate").await
+    }
+
+    pub async fn close(&self, caller: &Caller, id: &str, reason: &str) -> Result<Stored<Company>> {
+        let read = self.get(caller, id).await?;
+        let changed = read
+            .body
+            .closing(self.clock.now())
+            .ok_or(Error::Refused("wrong_state", "the company is closing or closed already"))?;
+        self.write(&because(caller, reason), &read, changed, "closing", "company.close").await
+    }
+
+    /// Closes those whose time of grace is over: the job `company_closing`.
+    pub async fn close_due(&self) -> Result<()> {
+        let now = self.clock.now();
+        for read in self.store.due_to_close(now).await? {
+            let Some(changed) = read.body.closed(now) else { continue };
+            let caller = Caller::internal(crate::NAME, None);
+            match self.write(&caller, &read, changed, "closed", "company.closed").await {
+                // Taken back, or closed by another replica, just now.
+                Ok(_) | Err(Error::Store(store::Error::Stale(_))) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     async fn write(
@@ -137,6 +157,12 @@ impl Companies {
     }
 }
 
+/// The caller with the reason the trail shall show.
+fn because(caller: &Caller, reason: &str) -> Caller {
+    let reason = Some(reason.to_owned()).filter(|r| !r.is_empty());
+    Caller { reason: reason.or_else(|| caller.reason.clone()), ..caller.clone() }
+}
+
 /// What the audit trail keeps.
 fn shown(c: &Company) -> Value {
     json!({
@@ -144,5 +170,7 @@ fn shown(c: &Company) -> Value {
         "default_currency": c.default_currency, "time_zone": c.time_zone, "locales": c.locales,
         "regions": c.regions, "widget_origins": c.widget_origins,
         "product_upload_enabled": c.product_upload_enabled, "raw_data_days": c.raw_data_days,
+        "modes": c.modes.iter().map(|m| m.as_str()).collect::<Vec<_>>(),
+        "expert_rights": c.expert_rights.shown(), "closes_at": c.closes_at.map(|at| at.to_string()),
     })
 }

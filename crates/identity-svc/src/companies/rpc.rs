@@ -1,6 +1,6 @@
 //! Companies over gRPC.
 
-use kit::{Caller, PageRequest};
+use kit::{Caller, Mode, PageRequest};
 use proto::identity as pb;
 use proto::identity::company_service_server::CompanyService;
 use store::Stored;
@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status as GrpcStatus};
 use super::model::{Company, Status, Wanted};
 use super::ops::Companies;
 use crate::error::Error;
+use crate::user_profiles::{permissions_from, permissions_to};
 
 pub(crate) struct Rpc(pub Companies);
 
@@ -35,8 +36,12 @@ impl CompanyService for Rpc {
             widget_origins,
             product_upload_enabled,
             raw_data_days,
+            modes,
+            expert_rights,
         } = request.into_inner();
         let wanted = Wanted {
+            modes: Some(modes_from(&modes)).filter(|m| !m.is_empty()),
+            expert_rights: expert_rights.map(permissions_from),
             name: None,
             domain: Some(domain),
             logo_url: Some(logo_url),
@@ -88,9 +93,13 @@ impl CompanyService for Rpc {
             product_upload_enabled,
             raw_data_days,
             update_mask,
+            modes,
+            expert_rights,
         } = request.into_inner();
         let named = |field: &str| update_mask.as_ref().is_some_and(|m| m.paths.iter().any(|p| p == field));
         let wanted = Wanted {
+            modes: named("modes").then(|| modes_from(&modes)),
+            expert_rights: expert_rights.map(permissions_from),
             name,
             domain,
             logo_url,
@@ -111,6 +120,13 @@ impl CompanyService for Rpc {
         let caller = Caller::of(&request)?;
         let pb::SuspendCompanyRequest { id, reason } = request.into_inner();
         let stored = self.0.suspend(&caller, &id, &reason).await.map_err(wrong)?;
+        Ok(Response::new(company_to(stored)))
+    }
+
+    async fn close_company(&self, request: Request<pb::CloseCompanyRequest>) -> Reply<pb::Company> {
+        let caller = Caller::of(&request)?;
+        let pb::CloseCompanyRequest { id, reason } = request.into_inner();
+        let stored = self.0.close(&caller, &id, &reason).await.map_err(wrong)?;
         Ok(Response::new(company_to(stored)))
     }
 
@@ -138,6 +154,10 @@ fn company_to(stored: Stored<Company>) -> pb::Company {
         widget_origins,
         product_upload_enabled,
         raw_data_days,
+        modes,
+        expert_rights,
+        closes_at,
+        sessions_since: _,
         admins_epoch: _,
     } = body;
     pb::Company {
@@ -159,7 +179,14 @@ fn company_to(stored: Stored<Company>) -> pb::Company {
         created_at: Some(kit::time::to_proto(created_at)),
         updated_at: Some(kit::time::to_proto(updated_at)),
         version,
+        modes: modes.into_iter().map(|m| m.as_str().to_owned()).collect(),
+        expert_rights: Some(permissions_to(expert_rights)),
+        closes_at: closes_at.map(kit::time::to_proto),
     }
+}
+
+fn modes_from(names: &[String]) -> Vec<Mode> {
+    names.iter().filter_map(|m| Mode::parse(m)).collect()
 }
 
 fn status_to(status: Status) -> pb::CompanyStatus {

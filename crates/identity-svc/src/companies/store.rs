@@ -1,7 +1,7 @@
 //! The queries of companies. A company belongs to the installation, not to itself: operators list them all.
 
 use bson::{Document, doc};
-use kit::{Outgoing, Page, PageRequest, Scope, SharedClock};
+use kit::{Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
 use store::{Index, Record, Repo, Sort, Stored, Transaction};
 
@@ -59,6 +59,13 @@ impl CompanyStore {
             filter.insert("body.status", status.as_str());
         }
         self.companies.list(&Scope::platform(), filter, Sort::Newest, page).await
+    }
+
+    /// Some whose time of grace is over.
+    pub async fn due_to_close(&self, now: Timestamp) -> Result<Vec<Stored<Company>>, store::Error> {
+        let due = doc! { "body.status": "closing", "body.closes_at": { "$lte": store::time::to_bson(now) } };
+        let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+        Ok(self.companies.list(&Scope::platform(), due, Sort::Oldest, &page).await?.items)
     }
 
     pub async fn insert(

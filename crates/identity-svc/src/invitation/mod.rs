@@ -1,10 +1,12 @@
 //! Invitations: how people come into a company (§10.10 of the domain).
 
+mod consume;
 mod model;
 mod ops;
 mod rpc;
 mod store;
 
+pub use consume::Undelivered;
 pub use model::{Invitation, LIFETIME_DAYS, State};
 pub use ops::{Draft, Invitations};
 pub(crate) use rpc::Rpc;

@@ -1,5 +1,6 @@
 //! What can be done with invitations.
 
+use kit::caller::Actor;
 use kit::{Caller, Mode, Page, PageRequest, Role, Scope, SharedClock};
 use serde_json::json;
 use store::Stored;
@@ -11,7 +12,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
 use crate::secrets;
-use crate::user_profiles::{Member, PeopleStore, Permissions, Person, Status, email_key, is_email};
+use crate::user_profiles::{Member, PeopleStore, Permissions, Person, Status, admitted, email_key};
 
 /// The mail that carries the token, for experts and admins alike.
 const TEMPLATE: &str = "Email_Invitation_RE";
@@ -68,10 +69,7 @@ impl Invitations {
 
     pub async fn create(&self, caller: &Caller, draft: Draft) -> Result<Stored<Invitation>> {
         let scope = company(caller)?;
-        if !is_email(&draft.email) {
-            return Err(Error::field("email", "email", "is no e-mail address"));
-        }
-        let key = email_key(&draft.email);
+        let key = admitted(&draft.email, &[])?;
         let company = self.companies.get(&scope.company).await?;
         if matches!(company.body.status, CompanyStatus::Closing | CompanyStatus::Closed) {
             return Err(Error::Refused("company_closed", "the company takes no new people"));
@@ -155,7 +153,7 @@ impl Invitations {
     }
 
     /// The invitee becomes a member; the company's first admin brings it into service. All in one transaction.
-    pub async fn accept(&self, token: &str, who: Invitee) -> Result<Stored<Invitation>> {
+    pub async fn accept(&self, caller: &Caller, token: &str, who: Invitee) -> Result<Stored<Invitation>> {
         let read = self.open(token).await?;
         if email_key(&who.email) != read.body.email_key {
             return Err(Error::Refused("other_address", "the invitation is for another address"));
@@ -176,6 +174,7 @@ impl Invitations {
             role: read.body.role,
             status: Status::Active,
             permissions: read.body.permissions,
+            since: Some(self.clock.now()),
         };
         let at = self.clock.now();
         let company_event =
@@ -183,11 +182,17 @@ impl Invitations {
         let active = crate::companies::Company { status: CompanyStatus::Active, ..company.body };
         let company_event = company_event.company_changed("updated", &active);
         let sequence = place.as_ref().map_or(1, |m| m.version + 1);
-        let activated = Stamp { scope: &scope, subject: &user_id, sequence, at }.user_changed(
-            "activated",
-            &user_id,
-            member.role,
-        );
+        let stamp = Stamp { scope: &scope, subject: &user_id, sequence, at };
+        let mut activated = vec![stamp.user_changed("activated", &user_id, member.role)];
+        let invitee = Caller {
+            role: member.role,
+            actor: Actor::new("user", user_id.clone()),
+            request_id: caller.request_id.clone(),
+            ..Caller::internal(crate::NAME, Some(scope.clone()))
+        };
+        let stamp = Stamp { subject: &read.id, ..stamp };
+        let after = json!({ "role": member.role.as_str(), "state": "accepted" });
+        activated.extend(stamp.audited(&invitee, "invitation", "invitation.accept", None, Some(&after)));
         let accepting = Accepting {
             store: self.store.clone(),
             people: self.people.clone(),
@@ -204,21 +209,54 @@ impl Invitations {
 
     pub async fn decline(&self, token: &str) -> Result<Stored<Invitation>> {
         let read = self.open(token).await?;
-        Ok(self.store.replace(&read, read.body.ended(State::Declined, None), Vec::new()).await?)
+        let ended = read.body.ended(State::Declined, None);
+        Ok(self.store.replace(&read, ended, Vec::new()).await?)
     }
 
-    pub async fn resend(&self, caller: &Caller, id: &str) -> Result<Stored<Invitation>> {
+    /// Sends it again, to a corrected address where the first one was undeliverable.
+    pub async fn resend(&self, caller: &Caller, id: &str, email: Option<&str>) -> Result<Stored<Invitation>> {
         let read = self.store.get(&company(caller)?, id).await?;
+        let corrected = match email.filter(|e| email_key(e) != read.body.email_key) {
+            Some(_) if read.body.state != State::Undeliverable => {
+                let text = "the address can be changed once a mail to it has come back";
+                return Err(Error::Refused("wrong_state", text));
+            }
+            Some(email) => Some((email.trim().to_owned(), admitted(email, &[])?)),
+            None => None,
+        };
         let token = secrets::token("")?;
         let now = self.clock.now();
-        let changed = read
+        let mut changed = read
             .body
             .resent(secrets::hash(&token), now)
             .ok_or(Error::Refused("wrong_state", "it was answered, or sent too often"))?;
+        if let Some((email, email_key)) = corrected {
+            changed = Invitation { email, email_key, ..changed };
+        }
         let stamp = Stamp { scope: &read.scope, subject: id, sequence: read.version + 1, at: now };
         let mut events = vec![self.mail(stamp, &changed, &token)];
         events.extend(stamp.audited(caller, "invitation", "invitation.resend", None, None));
         Ok(self.store.replace(&read, changed, events).await?)
+    }
+
+    /// A mail that carried a token came back, or could not be sent: `sent → undeliverable`. Only of the last one sent.
+    pub async fn undeliverable(&self, scope: &Scope, id: &str, nth: u32) -> Result<()> {
+        let read = match self.store.get(scope, id).await {
+            Err(store::Error::NotFound(_)) => return Ok(()),
+            other => other?,
+        };
+        if !read.body.open || read.body.sent_count != nth || read.body.state == State::Undeliverable {
+            return Ok(());
+        }
+        let changed = Invitation { state: State::Undeliverable, ..read.body.clone() };
+        self.store.replace(&read, changed, Vec::new()).await?;
+        Ok(())
+    }
+
+    /// Writes down what expired: the job `invitation_expiry`.
+    pub async fn expire(&self) -> Result<()> {
+        self.store.expire(self.clock.now()).await?;
+        Ok(())
     }
 
     pub async fn revoke(&self, caller: &Caller, id: &str) -> Result<Stored<Invitation>> {
@@ -246,7 +284,7 @@ struct Accepting {
     /// The place of somebody who was a member before.
     place: Option<Stored<Member>>,
     member: Member,
-    activated: kit::Outgoing,
+    activated: Vec<kit::Outgoing>,
     company_event: kit::Outgoing,
 }
 
@@ -259,10 +297,9 @@ impl Accepting {
         if let Some(person) = person {
             people.add_person_in(tx, user_id, person).await?;
         }
-        let events = vec![activated];
         match place {
-            Some(old) => people.replace_member_in(tx, &old, member, events).await?,
-            None => people.add_member_in(tx, &scope, kit::id::new("mem"), member, events).await?,
+            Some(old) => people.replace_member_in(tx, &old, member, activated).await?,
+            None => people.add_member_in(tx, &scope, kit::id::new("mem"), member, activated).await?,
         };
         if role == Role::RetAdmin {
             companies.activate(tx, &scope.company, vec![company_event]).await?;

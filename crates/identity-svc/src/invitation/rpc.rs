@@ -71,9 +71,10 @@ impl InvitationService for Rpc {
         &self,
         request: Request<pb::AcceptInvitationRequest>,
     ) -> Reply<pb::Invitation> {
+        let caller = Caller::of(&request)?;
         let pb::AcceptInvitationRequest { token, email, name, locale, time_zone } = request.into_inner();
         let who = Invitee { email, name, locale, time_zone };
-        let stored = self.0.accept(&token, who).await.map_err(wrong)?;
+        let stored = self.0.accept(&caller, &token, who).await.map_err(wrong)?;
         Ok(Response::new(self.reply(stored)))
     }
 
@@ -90,7 +91,9 @@ impl InvitationService for Rpc {
         request: Request<pb::ResendInvitationRequest>,
     ) -> Reply<pb::Invitation> {
         let caller = Caller::of(&request)?;
-        let stored = self.0.resend(&caller, &request.get_ref().id).await.map_err(wrong)?;
+        let pb::ResendInvitationRequest { id, email } = request.into_inner();
+        let email = Some(email).filter(|e| !e.is_empty());
+        let stored = self.0.resend(&caller, &id, email.as_deref()).await.map_err(wrong)?;
         Ok(Response::new(self.reply(stored)))
     }
 

@@ -1,7 +1,7 @@
 //! The queries of invitations.
 
 use bson::{Document, doc};
-use kit::{Outgoing, Page, PageRequest, Scope, SharedClock};
+use kit::{Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
 use store::{Index, Record, Repo, Sort, Stored, Transaction};
 
@@ -16,6 +16,7 @@ impl Record for Invitation {
             Index::global(&["body.token_hash"]).unique(),
             Index::on(&["body.email_key"]).unique().partial(doc! { "body.open": true }),
             Index::on(&["body.state", "_id"]),
+            Index::global(&["body.expires_at"]).partial(doc! { "body.open": true }),
         ]
     }
 }
@@ -56,6 +57,24 @@ impl InvitationStore {
     ) -> Result<Page<Stored<Invitation>>, store::Error> {
         let filter = state.map_or_else(Document::new, |s| doc! { "body.state": s.as_str() });
         self.invitations.list(scope, filter, Sort::Newest, page).await
+    }
+
+    /// Ends those that nobody answered in time, whichever company's they are.
+    pub async fn expire(&self, now: Timestamp) -> Result<(), store::Error> {
+        loop {
+            let due = doc! { "body.open": true, "body.expires_at": { "$lte": store::time::to_bson(now) } };
+            let found = self.invitations.across().list(due, 100).await?;
+            for read in &found {
+                match self.replace(read, read.body.ended(State::Expired, None), Vec::new()).await {
+                    // Answered or sent again just now.
+                    Ok(_) | Err(store::Error::Stale(_)) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            if found.len() < 100 {
+                return Ok(());
+            }
+        }
     }
 
     pub async fn insert(

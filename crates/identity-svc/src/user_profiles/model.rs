@@ -84,6 +84,41 @@ pub struct Permissions {
     pub see_personal_data: bool,
 }
 
+impl Permissions {
+    /// Whatever there is.
+    pub fn all() -> Self {
+        Self { product_upload_permitted: true, publish_live: true, see_personal_data: true }
+    }
+
+    /// What both allow.
+    pub fn within(self, most: Self) -> Self {
+        Self {
+            product_upload_permitted: self.product_upload_permitted && most.product_upload_permitted,
+            publish_live: self.publish_live && most.publish_live,
+            see_personal_data: self.see_personal_data && most.see_personal_data,
+        }
+    }
+
+    /// Those that are given, by name.
+    pub fn names(self) -> Vec<String> {
+        let Self { product_upload_permitted, publish_live, see_personal_data } = self;
+        let all = [
+            (product_upload_permitted, "product_upload_permitted"),
+            (publish_live, "publish_live"),
+            (see_personal_data, "see_personal_data"),
+        ];
+        all.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()).collect()
+    }
+
+    /// What the audit trail keeps.
+    pub fn shown(self) -> serde_json::Value {
+        serde_json::json!({
+            "product_upload_permitted": self.product_upload_permitted,
+            "publish_live": self.publish_live, "see_personal_data": self.see_personal_data,
+        })
+    }
+}
+
 /// A person's place in one company.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -91,6 +126,9 @@ pub struct Member {
     pub role: Role,
     pub status: Status,
     pub permissions: Permissions,
+    /// Since when role and status are what they are: sessions begun before are over.
+    #[serde(default, with = "store::time::option")]
+    pub since: Option<Timestamp>,
 }
 
 impl Member {
@@ -103,21 +141,14 @@ impl Member {
         self.is_active() && self.role == Role::RetAdmin
     }
 
-    /// The grants as tokens carry them. Uploading needs the company's switch as well.
-    pub fn grants(&self, uploads_enabled: bool) -> Vec<String> {
-        let Permissions { product_upload_permitted, publish_live, see_personal_data } = self.permissions;
-        let all = [
-            (product_upload_permitted && uploads_enabled, "product_upload_permitted"),
-            (publish_live, "publish_live"),
-            (see_personal_data, "see_personal_data"),
-        ];
-        all.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()).collect()
+    /// The grants as tokens carry them. Uploading needs the company's switch as well, and an expert has no more than the
+    /// company allows experts.
+    pub fn grants(&self, uploads_enabled: bool, expert_rights: Permissions) -> Vec<String> {
+        let most = if self.role == Role::RetExp { expert_rights } else { Permissions::all() };
+        let mut permitted = self.permissions.within(most);
+        permitted.product_upload_permitted &= uploads_enabled;
+        permitted.names()
     }
-}
-
-/// The grants of an operator: whatever there is.
-pub fn operator_grants() -> Vec<String> {
-    ["product_upload_permitted", "publish_live", "see_personal_data"].map(String::from).to_vec()
 }
 
 /// An address as it is compared: without surrounding space, in lower case.
@@ -150,9 +181,13 @@ mod tests {
     #[test]
     fn uploading_needs_the_permission_and_the_switch() {
         let permissions = Permissions { product_upload_permitted: true, ..Permissions::default() };
-        let m = Member { user_id: "usr_1".into(), role: Role::RetExp, status: Status::Active, permissions };
-        assert_eq!(m.grants(true), ["product_upload_permitted"]);
-        assert!(m.grants(false).is_empty());
+        let status = Status::Active;
+        let m = Member { user_id: "usr_1".into(), role: Role::RetExp, status, permissions, since: None };
+        assert_eq!(m.grants(true, Permissions::all()), ["product_upload_permitted"]);
+        assert!(m.grants(false, Permissions::all()).is_empty());
+        assert!(m.grants(true, Permissions::default()).is_empty(), "the company allows experts nothing");
+        let admin = Member { role: Role::RetAdmin, ..m };
+        assert_eq!(admin.grants(true, Permissions::default()), ["product_upload_permitted"]);
     }
 
     #[test]

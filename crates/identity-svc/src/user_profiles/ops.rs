@@ -11,7 +11,7 @@ use super::store::{Filter, PeopleStore};
 use crate::companies::CompanyStore;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::events::Stamp;
+use crate::events::{Access, Stamp};
 use crate::user_session::Sessions;
 
 /// How often a change that lost a race is tried again.
@@ -128,7 +128,8 @@ impl People {
         if read.version != version {
             return Err(store::Error::Stale("user").into());
         }
-        let changed = Member { role: role.unwrap_or(read.body.role), ..read.body.clone() };
+        let role = role.unwrap_or(read.body.role);
+        let changed = Member { role, since: Some(self.clock.now()), ..read.body.clone() };
         self.change(caller, read, changed, "user.set_role").await
     }
 
@@ -154,7 +155,7 @@ impl People {
         if !allowed {
             return Err(Error::Refused("wrong_state", "the person's state does not allow this"));
         }
-        let changed = Member { status: to, ..read.body.clone() };
+        let changed = Member { status: to, since: Some(self.clock.now()), ..read.body.clone() };
         self.change(caller, read, changed, action).await
     }
 
@@ -176,10 +177,11 @@ impl People {
         let (before, after) = (shown(&read.body), shown(&changed));
         let mut events: Vec<_> =
             stamp.audited(caller, "user", action, Some(&before), Some(&after)).into_iter().collect();
+        events.push(stamp.access_changed(Access::User(&read.body.user_id)));
         if changed.status == Status::Removed {
             events.push(stamp.user_changed("removed", &read.body.user_id, changed.role));
         }
-        let ends = changed.role != read.body.role || !changed.is_active();
+        let ends = changed.since != read.body.since;
         let stored = if read.body.is_admin() && !changed.is_admin() {
             self.without_admin(&read, changed, events).await?
         } else {
@@ -244,11 +246,6 @@ impl Leaving {
 /// What the audit trail keeps.
 fn shown(m: &Member) -> Value {
     json!({
-        "role": m.role.as_str(), "status": m.status.as_str(),
-        "permissions": {
-            "product_upload_permitted": m.permissions.product_upload_permitted,
-            "publish_live": m.permissions.publish_live,
-            "see_personal_data": m.permissions.see_personal_data,
-        },
+        "role": m.role.as_str(), "status": m.status.as_str(), "permissions": m.permissions.shown(),
     })
 }

@@ -89,7 +89,7 @@ impl UserProfileService for Rpc {
 fn user_to(member: Stored<Member>, person: Stored<Person>) -> pb::User {
     let Stored { id: _, scope, version, created_at, updated_at, body: member } = member;
     let Person { email, email_key: _, name, avatar_url, locale, time_zone, last_seen_at, .. } = person.body;
-    let Member { user_id, role, status, permissions } = member;
+    let Member { user_id, role, status, permissions, since: _ } = member;
     pb::User {
         id: user_id,
         email,

@@ -11,7 +11,7 @@ mod store;
 
 pub use codes::CodeStore;
 pub use keys::Keys;
-pub use model::{Session, State};
+pub use model::{Session, SignIn, State};
 pub use ops::{Grant, Sessions, Standing};
 pub(crate) use rpc::Rpc;
 pub use sign_in::Limits;

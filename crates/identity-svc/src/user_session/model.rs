@@ -45,10 +45,13 @@ pub struct Session {
     pub company_id: Option<String>,
     pub role: Role,
     pub state: State,
-    /// How the person proved who they are: `otp`.
+    /// How the person proved who they are: `otp`, `sso`.
     pub method: String,
     /// Personal.
     pub address: Option<String>,
+    /// What the browser says it is. Personal.
+    #[serde(default)]
+    pub device: Option<String>,
     /// The hash of the refresh token that works.
     pub current: String,
     /// The hash of the one before, and its successor, sealed under it.
@@ -100,6 +103,16 @@ impl Session {
     }
 }
 
+/// How a person came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// `otp`, or that of an identity provider.
+    pub method: String,
+    pub address: Option<String>,
+    pub device: Option<String>,
+    pub at: Timestamp,
+}
+
 /// When a session idles out, seen from now.
 pub fn idle_until(now: Timestamp, ends_at: Timestamp) -> Timestamp {
     now.checked_add(jiff::SignedDuration::from_hours(IDLE_HOURS)).unwrap_or(ends_at).min(ends_at)
@@ -119,6 +132,7 @@ mod tests {
             state: State::Active,
             method: "otp".into(),
             address: None,
+            device: None,
             current: "new".into(),
             previous: Some("old".into()),
             successor: None,

@@ -6,14 +6,14 @@ use store::Stored;
 
 use super::codes::CodeStore;
 use super::keys::Keys;
-use super::model::{ABSOLUTE_DAYS, ACCESS, Session, State, idle_until};
+use super::model::{ABSOLUTE_DAYS, ACCESS, Session, SignIn, State, idle_until};
 use super::sign_in::Limits;
 use super::store::SessionStore;
 use crate::companies::CompanyStore;
 use crate::error::{Error, Result};
-use crate::events::Stamp;
+use crate::events::{Access, Stamp};
 use crate::secrets::{self, Vault};
-use crate::user_profiles::{PeopleStore, Person, operator_grants};
+use crate::user_profiles::{PeopleStore, Permissions, Person};
 
 #[derive(Clone)]
 pub struct Sessions {
@@ -63,6 +63,8 @@ pub struct Standing {
     pub grants: Vec<String>,
     /// Empty for an operator without a company.
     pub company_status: String,
+    /// Sessions begun before this are over: a role changed, a company closed.
+    pub since: Option<kit::Timestamp>,
 }
 
 impl Sessions {
@@ -94,8 +96,9 @@ impl Sessions {
             let operator = Standing {
                 role: Role::KaleAdmin,
                 company_id: None,
-                grants: operator_grants(),
+                grants: Permissions::all().names(),
                 company_status: String::new(),
+                since: None,
             };
             return Ok(person.body.kale_admin.then_some(operator));
         };
@@ -108,19 +111,21 @@ impl Sessions {
             return Ok(None);
         }
         let company_status = company.body.status.as_str().to_owned();
-        let (role, grants) = if person.body.kale_admin {
-            (Role::KaleAdmin, operator_grants())
+        let (role, grants, since) = if person.body.kale_admin {
+            (Role::KaleAdmin, Permissions::all().names(), None)
         } else {
             let scope = Scope::new(id, kit::Mode::Live);
             match self.people.member(&scope, &person.id).await {
                 Ok(m) if m.body.is_active() => {
-                    (m.body.role, m.body.grants(company.body.product_upload_enabled))
+                    let c = &company.body;
+                    let grants = m.body.grants(c.product_upload_enabled, c.expert_rights);
+                    (m.body.role, grants, m.body.since.max(c.sessions_since))
                 }
                 Ok(_) | Err(store::Error::NotFound(_)) => return Ok(None),
                 Err(e) => return Err(e.into()),
             }
         };
-        Ok(Some(Standing { role, company_id: Some(id.to_owned()), grants, company_status }))
+        Ok(Some(Standing { role, company_id: Some(id.to_owned()), grants, company_status, since }))
     }
 
     /// Where a person signs in to: the company of the last session if it still stands, else the oldest place.
@@ -148,24 +153,25 @@ impl Sessions {
     }
 
     /// A new session with its tokens.
-    pub(super) async fn begin(
+    pub async fn begin(
         &self,
+        request_id: &str,
         person: &Stored<Person>,
         standing: &Standing,
-        method: &str,
-        address: Option<String>,
-        signed_in_at: kit::Timestamp,
+        sign_in: SignIn,
     ) -> Result<Grant> {
         let now = self.clock.now();
         let refresh_token = secrets::token("rrt_")?;
+        let SignIn { method, address, device, at: signed_in_at } = sign_in;
         let ends_at = kit::time::add_days(signed_in_at, ABSOLUTE_DAYS);
         let session = Session {
             user_id: person.id.clone(),
             company_id: standing.company_id.clone(),
             role: standing.role,
             state: State::Active,
-            method: method.to_owned(),
+            method,
             address,
+            device,
             current: secrets::hash(&refresh_token),
             previous: None,
             successor: None,
@@ -176,11 +182,32 @@ impl Sessions {
             ends_at,
         };
         let id = kit::id::new("ses");
-        let session = self.store.insert(id, session, Vec::new()).await?;
+        let events = self.trace(request_id, &id, &session, "session.begin");
+        let session = self.store.insert(id, session, events).await?;
         self.people.seen(&person.id, now, standing.company_id.as_deref()).await?;
         tracing::info!(session.id = session.id, user.id = person.id, "session {} began", session.id);
         let access_token = self.access(&session, standing)?;
         Ok(Grant { session, access_token, refresh_token })
+    }
+
+    /// An entry of the trail about a session, in the name of its person.
+    pub(super) fn trace(
+        &self,
+        request_id: &str,
+        id: &str,
+        session: &Session,
+        action: &str,
+    ) -> Vec<kit::Outgoing> {
+        let scope = scope_of(session);
+        let person = Caller {
+            role: session.role,
+            actor: kit::caller::Actor::new("user", session.user_id.clone()),
+            request_id: request_id.to_owned(),
+            ..Caller::internal(crate::NAME, Some(scope.clone()))
+        };
+        let stamp = Stamp { scope: &scope, subject: id, sequence: 0, at: self.clock.now() };
+        let after = serde_json::json!({ "method": session.method });
+        stamp.audited(&person, "session", action, None, Some(&after)).into_iter().collect()
     }
 
     /// An access token for a session, saying what its person may do now.
@@ -202,7 +229,7 @@ impl Sessions {
             nbf: now,
             exp: now + i64::try_from(ACCESS.as_secs()).unwrap_or(600),
         };
-        Ok(self.keys.active().sign("at+jwt", &claims)?)
+        Ok(self.keys.active()?.sign("at+jwt", &claims)?)
     }
 
     /// The session as it stands now, for the gateway; refused when it is over.
@@ -217,7 +244,8 @@ impl Sessions {
         }
         let person = self.people.person(&session.body.user_id).await?;
         let standing = self.standing(&person, session.body.company_id.as_deref()).await?;
-        standing.map(|s| (session, s)).ok_or(Error::SessionEnded)
+        let standing = standing.filter(|s| still_good(&session, s)).ok_or(Error::SessionEnded)?;
+        Ok((session, standing))
     }
 
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Stored<Session>>> {
@@ -225,8 +253,8 @@ impl Sessions {
     }
 
     pub async fn sign_out(&self, caller: &Caller) -> Result<()> {
-        let id = caller.session.as_deref().ok_or(Error::SessionEnded)?;
-        self.end(caller, id, State::LoggedOut, "session.sign_out").await
+        let session = self.store.get(caller.session.as_deref().ok_or(Error::SessionEnded)?).await?;
+        self.end(caller, &session, State::LoggedOut, "session.sign_out").await
     }
 
     /// Ends an own session, or, for admins, one of a person in their company.
@@ -243,14 +271,46 @@ impl Sessions {
             return Err(store::Error::NotFound("session").into());
         }
         let to = if own { State::LoggedOut } else { State::Revoked };
-        self.end(caller, id, to, "session.end").await
+        self.end(caller, &session, to, "session.end").await
     }
 
-    async fn end(&self, caller: &Caller, id: &str, to: State, action: &str) -> Result<()> {
-        let scope = caller.scope.clone().unwrap_or_else(Scope::platform);
-        let stamp = Stamp { scope: &scope, subject: id, sequence: 0, at: self.clock.now() };
-        let events = stamp.audited(caller, "session", action, None, None);
-        self.store.end(id, to, events.into_iter().collect()).await?;
+    /// Ends all own sessions, or, for admins, those of a person in their company.
+    pub async fn delete_all(&self, caller: &Caller, user_id: Option<&str>) -> Result<()> {
+        let other = user_id.filter(|id| *id != caller.actor.id);
+        let company = match (other, caller.role, &caller.scope) {
+            (None, ..) | (Some(_), Role::KaleAdmin, None) => None,
+            (Some(_), Role::KaleAdmin | Role::RetAdmin, Some(scope)) => Some(scope.company.as_str()),
+            _ => return Err(store::Error::NotFound("user").into()),
+        };
+        if let (Some(user), Some(company)) = (other, company) {
+            // Whose place is elsewhere is not there.
+            self.people.member(&Scope::new(company, kit::Mode::Live), user).await?;
+        }
+        let to = if other.is_some() { State::Revoked } else { State::LoggedOut };
+        for session in self.store.all(other.unwrap_or(&caller.actor.id), company).await? {
+            self.end(caller, &session, to, "session.end").await?;
+        }
+        Ok(())
+    }
+
+    async fn end(&self, caller: &Caller, session: &Stored<Session>, to: State, action: &str) -> Result<()> {
+        let scope = scope_of(&session.body);
+        let stamp = Stamp {
+            scope: &scope,
+            subject: &session.id,
+            sequence: session.version + 1,
+            at: self.clock.now(),
+        };
+        let mut events = vec![stamp.access_changed(Access::Session(&session.id))];
+        events.extend(stamp.audited(caller, "session", action, None, None));
+        self.store.end(&session.id, to, events).await?;
+        Ok(())
+    }
+
+    /// Writes down what idled out or ended by itself: the job `session_sweep`.
+    pub async fn sweep(&self) -> Result<()> {
+        let now = self.clock.now();
+        self.store.sweep(now).await?;
         Ok(())
     }
 
@@ -270,8 +330,19 @@ impl Sessions {
         let person = self.people.person(&caller.actor.id).await?;
         let standing =
             self.standing(&person, Some(company)).await?.ok_or(store::Error::NotFound("company"))?;
-        self.end(caller, &old.id, State::LoggedOut, "session.switch_company").await?;
-        let Session { method, address, signed_in_at, .. } = old.body;
-        self.begin(&person, &standing, &method, address, signed_in_at).await
+        self.end(caller, &old, State::LoggedOut, "session.switch_company").await?;
+        let Session { method, address, device, signed_in_at: at, .. } = old.body;
+        let sign_in = SignIn { method, address, device, at };
+        self.begin(&caller.request_id, &person, &standing, sign_in).await
     }
+}
+
+/// Whether a session is still what its person may have: the same role, and begun since that was so.
+pub(super) fn still_good(session: &Stored<Session>, standing: &Standing) -> bool {
+    session.body.role == standing.role && standing.since.is_none_or(|since| session.created_at >= since)
+}
+
+/// The company a session is for, or the installation.
+pub(super) fn scope_of(session: &Session) -> Scope {
+    session.company_id.as_ref().map_or_else(Scope::platform, |id| Scope::new(id, kit::Mode::Live))
 }

@@ -5,15 +5,16 @@ use kit::ExposeSecret;
 use store::Stored;
 
 use super::model::{Presented, Session, State, idle_until};
-use super::ops::{Grant, Sessions};
+use super::ops::{Grant, Sessions, scope_of, still_good};
 use crate::error::{Error, Result};
+use crate::events::{Access, Stamp};
 use crate::secrets;
 
 /// How often a refresh that lost a race to another tab looks again.
 const TRIES: usize = 3;
 
 impl Sessions {
-    pub async fn refresh(&self, token: &str) -> Result<Grant> {
+    pub async fn refresh(&self, request_id: &str, token: &str) -> Result<Grant> {
         let hash = secrets::hash(token);
         for _ in 0..TRIES {
             let session = self.store.by_token(&hash).await?.ok_or(Error::Refresh)?;
@@ -28,7 +29,7 @@ impl Sessions {
             }
             let (session, refresh_token) = match session.body.presented(&hash, now) {
                 Presented::Reused => {
-                    self.store.end(&session.id, State::Revoked, Vec::new()).await?;
+                    self.revoke(request_id, &session, "session.reuse_detected").await?;
                     tracing::warn!(
                         session.id = session.id,
                         user.id = session.body.user_id,
@@ -51,14 +52,25 @@ impl Sessions {
             };
             let person = self.people.person(&session.body.user_id).await?;
             let standing = self.standing(&person, session.body.company_id.as_deref()).await?;
-            let Some(standing) = standing else {
-                self.store.end(&session.id, State::Revoked, Vec::new()).await?;
+            let Some(standing) = standing.filter(|s| still_good(&session, s)) else {
+                self.revoke(request_id, &session, "session.revoke").await?;
                 return Err(Error::Refresh);
             };
             let access_token = self.access(&session, &standing)?;
             return Ok(Grant { session, access_token, refresh_token });
         }
         Err(Error::Refresh)
+    }
+
+    /// Ends the session for good, with all that were made from it.
+    async fn revoke(&self, request_id: &str, session: &Stored<Session>, why: &str) -> Result<()> {
+        let scope = scope_of(&session.body);
+        let (at, sequence) = (self.clock.now(), session.version + 1);
+        let stamp = Stamp { scope: &scope, subject: &session.id, sequence, at };
+        let mut events = self.trace(request_id, &session.id, &session.body, why);
+        events.push(stamp.access_changed(Access::Session(&session.id)));
+        self.store.end(&session.id, State::Revoked, events).await?;
+        Ok(())
     }
 
     async fn rotate(

@@ -34,7 +34,9 @@ impl UserSessionService for Rpc {
     }
 
     async fn refresh_session(&self, request: Request<pb::RefreshSessionRequest>) -> Reply<pb::SessionGrant> {
-        let grant = self.0.refresh(&request.get_ref().refresh_token).await.map_err(wrong)?;
+        let caller = Caller::of(&request)?;
+        let grant = self.0.refresh(&caller.request_id, &request.get_ref().refresh_token).await;
+        let grant = grant.map_err(wrong)?;
         Ok(Response::new(grant_to(grant)))
     }
 
@@ -69,6 +71,16 @@ impl UserSessionService for Rpc {
         Ok(Response::new(proto::common::Empty {}))
     }
 
+    async fn delete_sessions(
+        &self,
+        request: Request<pb::DeleteSessionsRequest>,
+    ) -> Reply<proto::common::Empty> {
+        let caller = Caller::of(&request)?;
+        let user = Some(request.get_ref().user_id.as_str()).filter(|id| !id.is_empty());
+        self.0.delete_all(&caller, user).await.map_err(wrong)?;
+        Ok(Response::new(proto::common::Empty {}))
+    }
+
     async fn switch_company(&self, request: Request<pb::SwitchCompanyRequest>) -> Reply<pb::SessionGrant> {
         let caller = Caller::of(&request)?;
         let grant = self.0.switch(&caller, &request.get_ref().company_id).await.map_err(wrong)?;
@@ -86,6 +98,8 @@ fn grant_to(grant: Grant) -> pb::SessionGrant {
         expires_in: u32::try_from(ACCESS.as_secs()).unwrap_or(600),
         role: role_to(session.body.role).into(),
         company_id: session.body.company_id.unwrap_or_default(),
+        // The door makes one for browsers.
+        csrf_token: String::new(),
     }
 }
 
@@ -98,7 +112,7 @@ fn session_to(stored: Stored<Session>, current: Option<&str>, now: Timestamp) ->
         State::Expired => pb::SessionState::Expired,
         State::Revoked => pb::SessionState::Revoked,
     };
-    let Session { company_id, role, method, address, rotated_at, ends_at, .. } = body;
+    let Session { company_id, role, method, address, device, rotated_at, ends_at, .. } = body;
     pb::Session {
         current: current == Some(id.as_str()),
         id,
@@ -107,6 +121,7 @@ fn session_to(stored: Stored<Session>, current: Option<&str>, now: Timestamp) ->
         role: role_to(role).into(),
         method,
         address: address.unwrap_or_default(),
+        device: device.unwrap_or_default(),
         created_at: Some(kit::time::to_proto(created_at)),
         last_used_at: Some(kit::time::to_proto(rotated_at)),
         expires_at: Some(kit::time::to_proto(ends_at)),

@@ -3,6 +3,7 @@
 use kit::{Caller, Scope};
 use serde_json::json;
 
+use super::model::SignIn;
 use super::ops::{Grant, Sessions};
 use crate::error::{Error, Result};
 use crate::events::Stamp;
@@ -59,7 +60,9 @@ impl Sessions {
             return Err(Error::SignIn);
         };
         let standing = self.default_standing(&person).await?.ok_or(Error::SignIn)?;
-        self.begin(&person, &standing, "otp", caller.address.clone(), self.clock.now()).await
+        let (address, device) = (caller.address.clone(), caller.device.clone());
+        let sign_in = SignIn { method: String::from("otp"), address, device, at: self.clock.now() };
+        self.begin(&caller.request_id, &person, &standing, sign_in).await
     }
 
     fn code_hash(&self, key: &str, code: &str) -> String {

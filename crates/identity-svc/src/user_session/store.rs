@@ -17,6 +17,7 @@ impl Record for Session {
     fn indexes() -> Vec<Index> {
         vec![
             Index::on(&["body.user_id", "body.state", "_id"]),
+            Index::on(&["body.state", "body.idle_until"]),
             Index::on(&["body.current"]).unique(),
             Index::on(&["body.used"]),
             Index::global(&["body.ends_at"]).ttl(Duration::from_secs(30 * 24 * 3600)),
@@ -55,6 +56,28 @@ impl SessionStore {
             "body.idle_until": { "$gt": store::time::to_bson(now) },
         };
         self.sessions.list(&Scope::platform(), filter, Sort::Newest, page).await
+    }
+
+    /// Every live session of a person, or those for one company.
+    pub async fn all(
+        &self,
+        user_id: &str,
+        company: Option<&str>,
+    ) -> Result<Vec<Stored<Session>>, store::Error> {
+        let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+        let filter = living(user_id, company);
+        Ok(self.sessions.list(&Scope::platform(), filter, Sort::Newest, &page).await?.items)
+    }
+
+    /// Ends what idled out or is over.
+    pub async fn sweep(&self, now: Timestamp) -> Result<(), store::Error> {
+        let now = store::time::to_bson(now);
+        for (field, state) in [("body.ends_at", State::Expired), ("body.idle_until", State::IdleExpired)] {
+            let filter = doc! { "body.state": "active", field: { "$lte": now } };
+            let update = doc! { "$set": { "body.state": state.as_str() } };
+            self.sessions.update_many(&Scope::platform(), filter, update).await?;
+        }
+        Ok(())
     }
 
     pub async fn insert(
@@ -99,11 +122,15 @@ impl SessionStore {
 
     /// Ends all sessions of a person, or those for one company.
     pub async fn revoke(&self, user_id: &str, company: Option<&str>) -> Result<u64, store::Error> {
-        let mut filter: Document = doc! { "body.user_id": user_id, "body.state": "active" };
-        if let Some(company) = company {
-            filter.insert("body.company_id", company);
-        }
         let update = doc! { "$set": { "body.state": "revoked" } };
-        self.sessions.update_many(&Scope::platform(), filter, update).await
+        self.sessions.update_many(&Scope::platform(), living(user_id, company), update).await
     }
+}
+
+fn living(user_id: &str, company: Option<&str>) -> Document {
+    let mut filter = doc! { "body.user_id": user_id, "body.state": "active" };
+    if let Some(company) = company {
+        filter.insert("body.company_id", company);
+    }
+    filter
 }

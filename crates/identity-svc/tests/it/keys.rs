@@ -26,6 +26,7 @@ async fn a_key_is_shown_once_and_works_until_it_expires_or_is_revoked() {
         mode: mode.into(),
         scopes: vec!["events:write".into()],
         expires_at,
+        ..Default::default()
     };
     let live =
         keys.create_api_key(rig.ask(&ada, create(pb::KeyMode::Live, None))).await.unwrap().into_inner();
@@ -50,6 +51,64 @@ async fn a_key_is_shown_once_and_works_until_it_expires_or_is_revoked() {
     keys.delete_api_key(rig.ask(&ada, revoke)).await.unwrap();
     assert_eq!(slug(resolve(&rig, &live.secret).await), "invalid_api_key", "revoked");
     assert_eq!(slug(resolve(&rig, "rsk_live_made_up").await), "invalid_api_key");
+}
+
+#[tokio::test]
+async fn a_rotated_key_works_beside_its_successor_for_a_while() {
+    let rig = Rig::start().await;
+    let (company, ada) = rig.company("Telco", "ada@telco.example").await;
+    let mut keys = pb::api_key_service_client::ApiKeyServiceClient::new(rig.up.channel());
+    let create = |replaces: &str, mode: pb::KeyMode| pb::CreateApiKeyRequest {
+        id: company.id.clone(),
+        name: "Shop".into(),
+        mode: mode.into(),
+        scopes: vec!["events:write".into()],
+        replaces: replaces.into(),
+        overlap_seconds: Some(600),
+        ..Default::default()
+    };
+    let old = create("", pb::KeyMode::Live);
+    let old = keys.create_api_key(rig.ask(&ada, old)).await.unwrap().into_inner();
+    let other_mode = create(&old.id, pb::KeyMode::Test);
+    assert_eq!(slug(keys.create_api_key(rig.ask(&ada, other_mode)).await), "not_found");
+    let rotate = create(&old.id, pb::KeyMode::Live);
+    let new = keys.create_api_key(rig.ask(&ada, rotate.clone())).await.unwrap().into_inner();
+    assert_eq!(new.replaces, old.id);
+    assert_eq!(slug(keys.create_api_key(rig.ask(&ada, rotate)).await), "already_replaced");
+    for secret in [&old.secret, &new.secret] {
+        assert!(resolve(&rig, secret).await.is_ok());
+    }
+    rig.clock.advance(SignedDuration::from_mins(10));
+    assert_eq!(slug(resolve(&rig, &old.secret).await), "invalid_api_key", "the overlap is over");
+    assert!(resolve(&rig, &new.secret).await.is_ok());
+}
+
+#[tokio::test]
+async fn keys_of_a_disabled_mode_do_not_work_and_uploads_need_the_company_s_switch() {
+    let rig = Rig::start().await;
+    let (company, ada) = rig.company("Telco", "ada@telco.example").await;
+    let mut keys = pb::api_key_service_client::ApiKeyServiceClient::new(rig.up.channel());
+    let mut companies = pb::company_service_client::CompanyServiceClient::new(rig.up.channel());
+    let create = pb::CreateApiKeyRequest {
+        id: company.id.clone(),
+        name: "Shop".into(),
+        mode: pb::KeyMode::Test.into(),
+        scopes: vec!["events:write".into(), "usage:write".into()],
+        ..Default::default()
+    };
+    let key = keys.create_api_key(rig.ask(&ada, create.clone())).await.unwrap().into_inner();
+    assert_eq!(resolve(&rig, &key.secret).await.unwrap().scopes, ["events:write"], "uploads are off");
+    let change = pb::UpdateCompanyRequest {
+        id: company.id.clone(),
+        version: company.version,
+        modes: vec!["live".into()],
+        product_upload_enabled: Some(true),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["modes".into()] }),
+        ..Default::default()
+    };
+    companies.update_company(rig.ask(&ada, change)).await.unwrap();
+    assert_eq!(slug(resolve(&rig, &key.secret).await), "invalid_api_key");
+    assert_eq!(slug(keys.create_api_key(rig.ask(&ada, create)).await), "mode_disabled");
 }
 
 #[tokio::test]

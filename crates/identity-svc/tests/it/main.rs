@@ -7,7 +7,9 @@
     reason = "a test that cannot go on should stop and say where"
 )]
 
+mod audit;
 mod keys;
+mod lifecycle;
 mod people;
 mod rig;
 mod sessions;

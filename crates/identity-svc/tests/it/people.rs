@@ -121,7 +121,7 @@ async fn an_invitation_works_once_for_seven_days_and_for_its_address() {
         .await
         .unwrap()
         .into_inner();
-    let resend = pb::ResendInvitationRequest { id: list.items[0].id.clone() };
+    let resend = pb::ResendInvitationRequest { id: list.items[0].id.clone(), ..Default::default() };
     invitations.resend_invitation(rig.ask(&ada, resend)).await.unwrap();
     let dead = invitations.accept_invitation(rig.ask(&public(), accept(&token, "eve@telco.example"))).await;
     assert_eq!(slug(dead), "not_found", "the old token is dead");

@@ -9,7 +9,7 @@ use clap::Parser as _;
 use identity_svc::Config;
 use kit::caller::{Minter, SigningKey};
 use kit::client::Upstream;
-use kit::clock::MovedClock;
+use kit::clock::{Clock as _, MovedClock};
 use kit::{Actor, Caller, ExposeSecret, Mode, Role, Scope};
 use prost::Message as _;
 use proto::events::event::Data;
@@ -39,7 +39,7 @@ impl Handler for Mailbox {
 
 pub struct Rig {
     // Kept to be dropped last: it takes the databases away.
-    _db: TestDb,
+    pub db: TestDb,
     pub clock: MovedClock,
     pub up: Upstream,
     mails: Mailbox,
@@ -87,12 +87,41 @@ impl Rig {
         let key = Arc::new(SigningKey::from_seed(&seed).unwrap());
         let minter = Minter::new("gateway", key, Arc::new(clock.clone()));
         let up = Upstream::new("identity-svc", &address, minter).unwrap();
-        Self { _db: db, clock, up, mails, stop, tasks }
+        Self { db, clock, up, mails, stop, tasks }
     }
 
     /// A request in somebody's name.
     pub fn ask<T>(&self, caller: &Caller, message: T) -> tonic::Request<T> {
         self.up.request(caller, WAIT, message).unwrap()
+    }
+
+    /// What notify tells when a mail could not be sent.
+    pub async fn mail_failed(&self, company: &str, dedupe_key: &str) {
+        let (id, scope, at) = (kit::id::new("evt"), Scope::new(company, Mode::Live), self.clock.now());
+        let failed = proto::events::NotificationChanged {
+            dedupe_key: dedupe_key.into(),
+            channel: "email".into(),
+            state: "dead".into(),
+            ..Default::default()
+        };
+        let event = proto::events::Event {
+            id: id.clone(),
+            r#type: "notification.failed".into(),
+            company_id: company.into(),
+            mode: "live".into(),
+            data: Some(Data::NotificationChanged(failed)),
+            ..Default::default()
+        };
+        let outgoing = kit::Outgoing {
+            id,
+            kind: "notification.failed".into(),
+            subject: "mai_1".into(),
+            scope,
+            occurred_at: at,
+            body: event.encode_to_vec().into(),
+            traceparent: None,
+        };
+        Bus::connect(&self.db.data).await.unwrap().publish(&[outgoing]).await.unwrap();
     }
 
     /// The newest mail to an address with this template, once there are `count` of them.

@@ -89,7 +89,8 @@ impl Worker {
             Vec::new()
         } else {
             let sent = changed.state == super::State::Sent;
-            vec![notification_changed(&mail.scope, &mail.id, mail.version + 1, sent, at)]
+            let key = &mail.body.dedupe_key;
+            vec![notification_changed(&mail.scope, &mail.id, key, mail.version + 1, sent, at)]
         };
         match self.store.replace(&mail, changed, events).await {
             // It was stopped while it was under way: what is written there stays.
