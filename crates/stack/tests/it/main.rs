@@ -15,6 +15,7 @@ mod companies_do_not_see_each_other;
 mod company;
 mod faults;
 mod loading;
+mod people_come_and_go;
 mod processes;
 mod sink;
 mod stripe_tells_of_a_change;

@@ -18,7 +18,7 @@ pub struct Site {
     pub settings: Settings,
     files: Folder,
     /// Last, so that databases go when nobody uses them any more.
-    _data: testkit::TestDb,
+    pub data: testkit::TestDb,
 }
 
 /// A folder that goes with the test.
@@ -51,7 +51,7 @@ impl Site {
             ("RETENTION_PRIVATE_NETWORKS", "true".to_owned()),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
-        Self { gateway: String::new(), settings, files, _data: data }
+        Self { gateway: String::new(), settings, files, data }
     }
 
     /// A place for a file of this test.
