@@ -56,6 +56,7 @@ impl Stamp<'_> {
             provider: c.provider.as_str().into(),
             status: c.status.as_str().into(),
             last_error: c.last_error.clone(),
+            synced_at: c.last_sync_at.map(kit::time::to_proto),
         };
         self.event("connection.changed", Data::ConnectionChanged(data))
     }

@@ -26,7 +26,8 @@ pub struct Config {
     /// How people reach the gateway; links in mails begin with it.
     #[arg(long, env = "RETENTION_PUBLIC_URL", default_value = "http://127.0.0.1:7400")]
     pub public_url: String,
-    /// How many sign-in codes one account may ask for in an hour.
+    /// How many sign-in codes one account may ask for in an hour, as long as no operator has set
+    /// `sign_in.codes_per_account`.
     #[arg(long, env = "RETENTION_CODES_PER_ACCOUNT", default_value_t = 12)]
     pub codes_per_account: u32,
     /// How many sign-in calls may come from one address in an hour.

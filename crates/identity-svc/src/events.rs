@@ -83,6 +83,12 @@ impl Stamp<'_> {
         self.event("access.changed", Data::AccessChanged(data))
     }
 
+    /// `config.changed`: what a level gives a setting.
+    pub fn config_changed(self) -> Outgoing {
+        let data = proto::events::ConfigChanged { key: self.subject.to_owned() };
+        self.event("config.changed", Data::ConfigChanged(data))
+    }
+
     /// `mail.requested`. A second request with the same key sends nothing.
     pub fn mail_requested(
         self,

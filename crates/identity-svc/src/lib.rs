@@ -8,6 +8,7 @@ mod db;
 mod directory;
 pub mod error;
 mod events;
+pub mod global_config;
 pub mod invitation;
 pub mod secrets;
 pub mod user_profiles;
@@ -25,6 +26,7 @@ use audit::{Audit, Recorder};
 use companies::Companies;
 pub use config::Config;
 use db::Db;
+use global_config::{ConfigStore, GlobalConfig, Settings};
 use invitation::Invitations;
 use user_profiles::{People, PeopleStore};
 use user_session::{CodeStore, Keys, Limits, SessionStore, Sessions};
@@ -33,7 +35,7 @@ use user_session::{CodeStore, Keys, Limits, SessionStore, Sessions};
 pub const NAME: &str = "identity-svc";
 
 /// The collections whose events are published.
-const COLLECTIONS: [&str; 8] = [
+const COLLECTIONS: [&str; 9] = [
     "companies",
     "people",
     "members",
@@ -42,6 +44,7 @@ const COLLECTIONS: [&str; 8] = [
     "sign_in_codes",
     "api_keys",
     "audit_entries",
+    "config_changes",
 ];
 
 /// The use cases of all rooms, put together.
@@ -55,6 +58,8 @@ struct Rooms {
     sessions: Sessions,
     keys: ApiKeys,
     audit: Audit,
+    config: GlobalConfig,
+    settings: Settings,
 }
 
 impl Rooms {
@@ -63,8 +68,13 @@ impl Rooms {
         let signing = Keys::open(db, &vault, clock.clone()).await?;
         let company_store = companies::CompanyStore::open(db, clock.clone()).await?;
         let people_store = PeopleStore::open(db, clock.clone()).await?;
-        let limits =
-            Limits { codes_per_account: config.codes_per_account, per_address: config.sign_ins_per_address };
+        let limits = Limits { per_address: config.sign_ins_per_address };
+        let handle = Db::new(db.clone());
+        let values = ConfigStore::open(db, clock.clone()).await?;
+        let codes = global_config::Value::Int(config.codes_per_account.into());
+        let settings =
+            Settings::new(values.clone(), [(global_config::keys::SIGN_IN_CODES_PER_ACCOUNT.0, codes)]);
+        let global = GlobalConfig::new(values, settings.clone(), handle.clone(), clock.clone());
         let sessions = Sessions::new(
             SessionStore::open(db, clock.clone()).await?,
             CodeStore::open(db, clock.clone()).await?,
@@ -73,10 +83,11 @@ impl Rooms {
             signing,
             vault,
             limits,
+            settings.clone(),
             clock.clone(),
         );
-        let companies = Companies::new(company_store.clone(), people_store.clone(), clock.clone());
-        let handle = Db::new(db.clone());
+        let companies =
+            Companies::new(company_store.clone(), people_store.clone(), settings.clone(), clock.clone());
         let people = People::new(
             people_store.clone(),
             company_store.clone(),
@@ -89,13 +100,25 @@ impl Rooms {
             people_store.clone(),
             company_store.clone(),
             handle,
+            settings.clone(),
             &config.public_url,
             clock.clone(),
         );
         let keys = api_key::ApiKeyStore::open(db, clock.clone()).await?;
-        let keys = ApiKeys::new(keys, company_store.clone(), clock.clone());
+        let keys = ApiKeys::new(keys, company_store.clone(), settings.clone(), clock.clone());
         let audit = Audit::new(audit::AuditStore::open(db, clock).await?);
-        Ok(Self { companies, company_store, people, people_store, invitations, sessions, keys, audit })
+        Ok(Self {
+            companies,
+            company_store,
+            people,
+            people_store,
+            invitations,
+            sessions,
+            keys,
+            audit,
+            config: global,
+            settings,
+        })
     }
 }
 
@@ -126,7 +149,18 @@ fn assemble(
     verifier: Verifier,
     clock: SharedClock,
 ) -> kit::Service {
-    let Rooms { companies, company_store, people, people_store, invitations, sessions, keys, audit } = rooms;
+    let Rooms {
+        companies,
+        company_store,
+        people,
+        people_store,
+        invitations,
+        sessions,
+        keys,
+        audit,
+        config,
+        settings,
+    } = rooms;
     let directory = directory::Directory {
         keys: keys.clone(),
         sessions: sessions.clone(),
@@ -136,7 +170,8 @@ fn assemble(
     let jwks = directory::Jwks(sessions.keys().clone());
     let recorder = Arc::new(Recorder(audit.clone()));
     let undelivered = Arc::new(invitation::Undelivered(invitations.clone()));
-    let (ready_db, ready_bus, audit_bus, mail_bus) = (db.clone(), bus.clone(), bus.clone(), bus.clone());
+    let (ready_db, ready_bus, audit_bus) = (db.clone(), bus.clone(), bus.clone());
+    let (mail_bus, config_bus) = (bus.clone(), bus.clone());
     let (signing, timetable) = (sessions.keys().clone(), Timetable { db: db.clone(), clock });
     timetable
         .add_to(kit::Service::new(NAME), &companies, &invitations, &sessions)
@@ -153,12 +188,17 @@ fn assemble(
         .room(pb::user_session_service_server::UserSessionServiceServer::new(user_session::Rpc(sessions)))
         .room(pb::api_key_service_server::ApiKeyServiceServer::new(api_key::Rpc(keys)))
         .room(pb::audit_service_server::AuditServiceServer::new(audit::Rpc(audit)))
+        .room(pb::global_config_service_server::GlobalConfigServiceServer::new(global_config::Rpc(config)))
         .room(pb::directory_service_server::DirectoryServiceServer::new(directory))
         .room(pb::jwks_service_server::JwksServiceServer::new(jwks))
         .task("outbox", move |stop| store::outbox::relay(db, COLLECTIONS.to_vec(), bus, stop))
         .task("audit", move |stop| audit_bus.subscribe(NAME, "audit", recorder, stop))
         .task("notification", move |stop| mail_bus.subscribe(NAME, "notification", undelivered, stop))
         .task("signing_keys", move |stop| signing.follow(stop))
+        // Without NATS a change is in effect when what was read is too old.
+        .task("settings", move |stop| {
+            config_bus.overhear("config", move |heard| settings.forget(&heard.scope), stop)
+        })
         .ready("mongodb", move || {
             let db = ready_db.clone();
             async move { store::ready(&db).await }

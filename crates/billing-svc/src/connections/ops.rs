@@ -264,7 +264,8 @@ impl Connections {
         action: &str,
     ) -> Vec<Outgoing> {
         let stamp = Stamp { scope, subject: id, sequence, at: self.clock.now() };
-        let changed = before.is_none_or(|b| b.status != next.status);
+        let first_sync = |b: &Connection| b.last_sync_at.is_none() && next.last_sync_at.is_some();
+        let changed = before.is_none_or(|b| b.status != next.status || first_sync(b));
         let summary = |c: &Connection| {
             json!({
                 "provider": c.provider.as_str(),

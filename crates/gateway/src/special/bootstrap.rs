@@ -21,6 +21,7 @@ use crate::edge::problem::Problem;
 use crate::pipeline::{access, around};
 
 const ME: &str = "retention.identity.v1.UserProfileService.GetMe";
+const CONFIG: &str = "retention.identity.v1.GlobalConfigService.GetEffectiveConfig";
 const COMPANY: &str = "retention.identity.v1.CompanyService.GetCompany";
 const UNREAD: &str = "retention.notify.v1.NotificationService.ListNotifications";
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -55,7 +56,7 @@ pub fn routes(edge: &Arc<Edge>) -> Router {
         .route("/v1/me/bootstrap", only("/v1/me/bootstrap", "GET, HEAD", get(me)))
 }
 
-/// The user, the company acted for and how many notifications wait. A dashboard starts without the last.
+/// The user, the company acted for with its feature flags, and how many notifications wait. A dashboard starts without the last.
 async fn bootstrap(edge: &Edge, request: Request, id: &str) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let me = edge.operation(ME).ok_or_else(Problem::not_found)?;
@@ -72,9 +73,13 @@ async fn bootstrap(edge: &Edge, request: Request, id: &str) -> Result<Response, 
         let found = ask(edge, UNREAD, &caller, wanted.encode_to_vec().into()).await.ok()?;
         Some(found.get("items")?.as_array()?.len())
     };
+    let flags = async {
+        let config = ask(edge, CONFIG, &caller, Bytes::new()).await?;
+        Ok::<_, Problem>(config.get("flags").cloned().unwrap_or_else(|| json!({})))
+    };
     let user = ask(edge, ME, &caller, Bytes::new());
-    let (user, company, unread) = futures_util::future::join3(user, company, unread).await;
-    let body = json!({ "user": user?, "company": company?, "mode": caller.scope.as_ref().map(|s| s.mode.as_str()), "grants": caller.grants, "unread": unread });
+    let (user, company, unread, flags) = futures_util::future::join4(user, company, unread, flags).await;
+    let body = json!({ "user": user?, "company": company?, "mode": caller.scope.as_ref().map(|s| s.mode.as_str()), "grants": caller.grants, "flags": flags?, "unread": unread });
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 

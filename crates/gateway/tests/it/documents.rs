@@ -68,4 +68,5 @@ async fn versions_keys_and_probes_answer() {
     }
     let me: Value = world.admin("GET", "/v1/me/bootstrap").send().await.unwrap().json().await.unwrap();
     assert_eq!((me["mode"].as_str(), me["unread"].as_i64()), (Some("live"), Some(0)));
+    assert!(me["flags"].is_object());
 }

@@ -24,9 +24,6 @@ pub struct ApiKey {
     pub replaces: Option<String>,
 }
 
-/// How long a replaced key works on when nothing is said.
-pub const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
-
 impl ApiKey {
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)

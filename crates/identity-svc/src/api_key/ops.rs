@@ -10,6 +10,7 @@ use super::store::ApiKeyStore;
 use crate::companies::{Company, CompanyStore, belongs};
 use crate::error::{Error, Result};
 use crate::events::{Access, Stamp};
+use crate::global_config::{Settings, keys};
 use crate::secrets;
 
 /// The most keys a company may have per mode, revoked ones included.
@@ -21,7 +22,7 @@ pub struct WantedKey {
     pub scopes: Vec<String>,
     pub expires_at: Option<Timestamp>,
     pub replaces: Option<String>,
-    pub overlap: SignedDuration,
+    pub overlap: Option<SignedDuration>,
 }
 
 /// How exact the note of the last use is.
@@ -31,12 +32,13 @@ const USE_STEP: i64 = 60;
 pub struct ApiKeys {
     store: ApiKeyStore,
     companies: CompanyStore,
+    settings: Settings,
     clock: SharedClock,
 }
 
 impl ApiKeys {
-    pub fn new(store: ApiKeyStore, companies: CompanyStore, clock: SharedClock) -> Self {
-        Self { store, companies, clock }
+    pub fn new(store: ApiKeyStore, companies: CompanyStore, settings: Settings, clock: SharedClock) -> Self {
+        Self { store, companies, settings, clock }
     }
 
     /// The keys of both modes, newest first.
@@ -70,6 +72,7 @@ impl ApiKeys {
         if expires_at.is_some_and(|at| at <= now) {
             return Err(Error::field("expires_at", "timestamp.future", "must be in the future"));
         }
+        let expires_at = self.bounded(company, expires_at, now).await?;
         let scope = Scope::new(company, mode);
         if self.store.count(&scope).await? >= MOST {
             return Err(Error::Refused("too_many_keys", "a company has at most 200 keys per mode"));
@@ -101,9 +104,33 @@ impl ApiKeys {
         // The new one first: whoever rotates is never left without a key.
         let stored = self.store.insert(&scope, id, key, events.into_iter().collect()).await?;
         if let Some(old) = old {
+            let overlap = match overlap {
+                Some(overlap) => overlap,
+                None => SignedDuration::from_hours(
+                    self.settings.int(Some(company), keys::API_KEY_ROTATION_OVERLAP_HOURS).await?,
+                ),
+            };
             self.end(caller, &old, old.body.replaced(now, overlap), "api_key.replaced").await?;
         }
         Ok((stored, secret))
+    }
+
+    /// The end of a new key, where the company lets no key be good for ever: no later than it allows.
+    async fn bounded(
+        &self,
+        company: &str,
+        wanted: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>> {
+        let days = self.settings.int(Some(company), keys::API_KEY_MAX_LIFETIME_DAYS).await?;
+        let last = (days > 0).then(|| kit::time::add_days(now, days));
+        match (wanted, last) {
+            (Some(at), Some(last)) if at > last => {
+                let text = format!("a key may be good for {days} days at most");
+                Err(Error::field("expires_at", "api_key.lifetime", text))
+            }
+            (wanted, last) => Ok(wanted.or(last)),
+        }
     }
 
     /// The key to be replaced: one of the same mode that works, which nothing has replaced yet.

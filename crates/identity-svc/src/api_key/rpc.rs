@@ -7,7 +7,7 @@ use proto::identity::api_key_service_server::ApiKeyService;
 use store::Stored;
 use tonic::{Request, Response, Status};
 
-use super::model::{ApiKey, OVERLAP};
+use super::model::ApiKey;
 use super::ops::{ApiKeys, WantedKey};
 use crate::error::Error;
 
@@ -44,7 +44,7 @@ impl ApiKeyService for Rpc {
             scopes,
             expires_at: expires_at.as_ref().and_then(kit::time::from_proto),
             replaces: Some(replaces).filter(|id| !id.is_empty()),
-            overlap: overlap_seconds.map_or(OVERLAP, |s| SignedDuration::from_secs(s.into())),
+            overlap: overlap_seconds.map(|s| SignedDuration::from_secs(s.into())),
         };
         let made = self.0.create(&caller, &id, mode, wanted).await;
         let (key, secret) = made.map_err(wrong)?;

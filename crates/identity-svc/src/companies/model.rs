@@ -5,9 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::user_profiles::Permissions;
 
-/// How long a closing can be taken back, and the data exported.
-pub const GRACE_DAYS: i64 = 14;
-
 /// Where a company stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -193,11 +190,12 @@ impl Company {
         })
     }
 
-    /// On the way out: every session ends now, the company itself after the time of grace.
-    pub fn closing(&self, now: Timestamp) -> Option<Self> {
+    /// On the way out: every session ends now, the company itself after the time of grace, in which the closing can be
+    /// taken back and the data exported.
+    pub fn closing(&self, now: Timestamp, grace_days: i64) -> Option<Self> {
         (!matches!(self.status, Status::Closing | Status::Closed)).then(|| Self {
             status: Status::Closing,
-            closes_at: Some(kit::time::add_days(now, GRACE_DAYS)),
+            closes_at: Some(kit::time::add_days(now, grace_days)),
             sessions_since: Some(now),
             ..self.clone()
         })
@@ -281,9 +279,9 @@ mod tests {
         let at = |days| kit::time::add_days(Timestamp::from_second(1_700_000_000).unwrap(), days);
         let active =
             Company { status: Status::Active, ..Company::new("A".into(), String::new(), "k".into()) };
-        let closing = active.suspended().unwrap().closing(at(0)).unwrap();
+        let closing = active.suspended().unwrap().closing(at(0), 14).unwrap();
         assert_eq!((closing.closes_at, closing.sessions_since), (Some(at(14)), Some(at(0))));
-        assert!(closing.closing(at(1)).is_none() && closing.suspended().is_none());
+        assert!(closing.closing(at(1), 14).is_none() && closing.suspended().is_none());
         assert!(closing.closed(at(13)).is_none());
         assert_eq!(closing.reactivated().unwrap().status, Status::Active);
         let closed = closing.closed(at(14)).unwrap();

@@ -8,6 +8,7 @@ use super::model::{Company, Status, Wanted};
 use super::store::CompanyStore;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
+use crate::global_config::{Settings, keys};
 use crate::secrets;
 use crate::user_profiles::PeopleStore;
 
@@ -15,6 +16,7 @@ use crate::user_profiles::PeopleStore;
 pub struct Companies {
     store: CompanyStore,
     people: PeopleStore,
+    settings: Settings,
     clock: SharedClock,
 }
 
@@ -29,8 +31,8 @@ pub fn belongs(caller: &Caller, company: &str) -> Result<()> {
 }
 
 impl Companies {
-    pub fn new(store: CompanyStore, people: PeopleStore, clock: SharedClock) -> Self {
-        Self { store, people, clock }
+    pub fn new(store: CompanyStore, people: PeopleStore, settings: Settings, clock: SharedClock) -> Self {
+        Self { store, people, settings, clock }
     }
 
     pub async fn create(
@@ -117,9 +119,10 @@ impl Companies {
 
     pub async fn close(&self, caller: &Caller, id: &str, reason: &str) -> Result<Stored<Company>> {
         let read = self.get(caller, id).await?;
+        let grace_days = self.settings.int(Some(id), keys::COMPANY_CLOSE_GRACE_DAYS).await?;
         let changed = read
             .body
-            .closing(self.clock.now())
+            .closing(self.clock.now(), grace_days)
             .ok_or(Error::Refused("wrong_state", "the company is closing or closed already"))?;
         self.write(&because(caller, reason), &read, changed, "closing", "company.close").await
     }

@@ -7,7 +7,7 @@ mod rpc;
 mod store;
 
 pub use consume::Undelivered;
-pub use model::{Invitation, LIFETIME_DAYS, State};
+pub use model::{Invitation, State, Terms};
 pub use ops::{Draft, Invitations};
 pub(crate) use rpc::Rpc;
 pub use store::InvitationStore;

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::user_profiles::Permissions;
 
-/// How long a token works.
-pub const LIFETIME_DAYS: i64 = 7;
-/// How often an invitation is sent at most, the first time included.
-pub const MOST_SENDS: u32 = 6;
+/// How long a token works, and how often an invitation may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub lifetime_days: i64,
+    pub most_resends: i64,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,11 +76,11 @@ impl Invitation {
     }
 
     /// Sent once more under a new token; none when it was answered or sent too often.
-    pub fn resent(&self, token_hash: String, now: Timestamp) -> Option<Self> {
-        (self.open && self.sent_count < MOST_SENDS).then(|| Self {
+    pub fn resent(&self, token_hash: String, terms: Terms, now: Timestamp) -> Option<Self> {
+        (self.open && i64::from(self.sent_count) <= terms.most_resends).then(|| Self {
             token_hash,
             state: State::Sent,
-            expires_at: kit::time::add_days(now, LIFETIME_DAYS),
+            expires_at: kit::time::add_days(now, terms.lifetime_days),
             sent_count: self.sent_count + 1,
             ..self.clone()
         })

@@ -5,12 +5,13 @@ use kit::{Caller, Mode, Page, PageRequest, Role, Scope, SharedClock};
 use serde_json::json;
 use store::Stored;
 
-use super::model::{Invitation, LIFETIME_DAYS, State};
+use super::model::{Invitation, State, Terms};
 use super::store::InvitationStore;
 use crate::companies::{CompanyStore, Status as CompanyStatus};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
+use crate::global_config::{Settings, keys};
 use crate::secrets;
 use crate::user_profiles::{Member, PeopleStore, Permissions, Person, Status, admitted, email_key};
 
@@ -23,6 +24,7 @@ pub struct Invitations {
     people: PeopleStore,
     companies: CompanyStore,
     db: Db,
+    settings: Settings,
     public_url: String,
     clock: SharedClock,
 }
@@ -56,20 +58,35 @@ impl Invitations {
         people: PeopleStore,
         companies: CompanyStore,
         db: Db,
+        settings: Settings,
         public_url: &str,
         clock: SharedClock,
     ) -> Self {
         let public_url = public_url.trim_end_matches('/').to_owned();
-        Self { store, people, companies, db, public_url, clock }
+        Self { store, people, companies, db, settings, public_url, clock }
     }
 
     pub fn now(&self) -> kit::Timestamp {
         self.clock.now()
     }
 
+    /// What holds for a company's invitations.
+    async fn terms(&self, scope: &Scope) -> Result<Terms> {
+        let company = Some(scope.company.as_str());
+        let lifetime_days = self.settings.int(company, keys::INVITATION_LIFETIME_DAYS).await?;
+        let most_resends = self.settings.int(company, keys::INVITATION_MAX_RESENDS).await?;
+        Ok(Terms { lifetime_days, most_resends })
+    }
+
+    /// The address as it is compared, if the company may invite it.
+    async fn admitted(&self, scope: &Scope, email: &str) -> Result<String> {
+        let domains = self.settings.list(Some(&scope.company), keys::INVITATION_ALLOWED_DOMAINS).await?;
+        admitted(email, &domains)
+    }
+
     pub async fn create(&self, caller: &Caller, draft: Draft) -> Result<Stored<Invitation>> {
         let scope = company(caller)?;
-        let key = admitted(&draft.email, &[])?;
+        let key = self.admitted(&scope, &draft.email).await?;
         let company = self.companies.get(&scope.company).await?;
         if matches!(company.body.status, CompanyStatus::Closing | CompanyStatus::Closed) {
             return Err(Error::Refused("company_closed", "the company takes no new people"));
@@ -101,7 +118,7 @@ impl Invitations {
             note: draft.note,
             locale: if draft.locale.is_empty() { String::from("en") } else { draft.locale },
             token_hash: secrets::hash(&token),
-            expires_at: kit::time::add_days(now, LIFETIME_DAYS),
+            expires_at: kit::time::add_days(now, self.terms(&scope).await?.lifetime_days),
             sent_count: 1,
             user_id: None,
         };
@@ -221,14 +238,14 @@ impl Invitations {
                 let text = "the address can be changed once a mail to it has come back";
                 return Err(Error::Refused("wrong_state", text));
             }
-            Some(email) => Some((email.trim().to_owned(), admitted(email, &[])?)),
+            Some(email) => Some((email.trim().to_owned(), self.admitted(&read.scope, email).await?)),
             None => None,
         };
         let token = secrets::token("")?;
         let now = self.clock.now();
         let mut changed = read
             .body
-            .resent(secrets::hash(&token), now)
+            .resent(secrets::hash(&token), self.terms(&read.scope).await?, now)
             .ok_or(Error::Refused("wrong_state", "it was answered, or sent too often"))?;
         if let Some((email, email_key)) = corrected {
             changed = Invitation { email, email_key, ..changed };

@@ -9,10 +9,6 @@ use crate::secrets::Sealed;
 
 /// How long an access token is good for.
 pub const ACCESS: Duration = Duration::from_secs(10 * 60);
-/// A session that is not refreshed for this long is over.
-pub const IDLE_HOURS: i64 = 12;
-/// A session is over after this long, whatever happens.
-pub const ABSOLUTE_DAYS: i64 = 14;
 /// Two tabs may refresh at once: within this long the same successor is given again.
 pub const GRACE_SECONDS: i64 = 10;
 
@@ -113,9 +109,9 @@ pub struct SignIn {
     pub at: Timestamp,
 }
 
-/// When a session idles out, seen from now.
-pub fn idle_until(now: Timestamp, ends_at: Timestamp) -> Timestamp {
-    now.checked_add(jiff::SignedDuration::from_hours(IDLE_HOURS)).unwrap_or(ends_at).min(ends_at)
+/// When a session that may idle for so many hours idles out, seen from now.
+pub fn idle_until(now: Timestamp, ends_at: Timestamp, hours: i64) -> Timestamp {
+    now.checked_add(jiff::SignedDuration::from_hours(hours)).unwrap_or(ends_at).min(ends_at)
 }
 
 #[cfg(test)]
@@ -124,7 +120,7 @@ mod tests {
 
     fn session() -> Session {
         let at = Timestamp::from_second(1_700_000_000).unwrap();
-        let ends_at = kit::time::add_days(at, ABSOLUTE_DAYS);
+        let ends_at = kit::time::add_days(at, 14);
         Session {
             user_id: "usr_1".into(),
             company_id: None,
@@ -139,7 +135,7 @@ mod tests {
             used: vec!["older".into(), "old".into()],
             rotated_at: at,
             signed_in_at: at,
-            idle_until: idle_until(at, ends_at),
+            idle_until: idle_until(at, ends_at, 12),
             ends_at,
         }
     }

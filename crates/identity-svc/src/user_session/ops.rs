@@ -6,12 +6,13 @@ use store::Stored;
 
 use super::codes::CodeStore;
 use super::keys::Keys;
-use super::model::{ABSOLUTE_DAYS, ACCESS, Session, SignIn, State, idle_until};
+use super::model::{ACCESS, Session, SignIn, State, idle_until};
 use super::sign_in::Limits;
 use super::store::SessionStore;
 use crate::companies::CompanyStore;
 use crate::error::{Error, Result};
 use crate::events::{Access, Stamp};
+use crate::global_config::{Settings, keys};
 use crate::secrets::{self, Vault};
 use crate::user_profiles::{PeopleStore, Permissions, Person};
 
@@ -24,6 +25,7 @@ pub struct Sessions {
     pub(super) keys: Keys,
     pub(super) vault: Vault,
     pub(super) limits: Limits,
+    pub(super) settings: Settings,
     pub(super) clock: SharedClock,
 }
 
@@ -77,9 +79,10 @@ impl Sessions {
         keys: Keys,
         vault: Vault,
         limits: Limits,
+        settings: Settings,
         clock: SharedClock,
     ) -> Self {
-        Self { store, codes, people, companies, keys, vault, limits, clock }
+        Self { store, codes, people, companies, keys, vault, limits, settings, clock }
     }
 
     pub fn keys(&self) -> &Keys {
@@ -163,7 +166,10 @@ impl Sessions {
         let now = self.clock.now();
         let refresh_token = secrets::token("rrt_")?;
         let SignIn { method, address, device, at: signed_in_at } = sign_in;
-        let ends_at = kit::time::add_days(signed_in_at, ABSOLUTE_DAYS);
+        let company = standing.company_id.as_deref();
+        let days = self.settings.int(company, keys::SESSION_ABSOLUTE_DAYS).await?;
+        let idle_hours = self.settings.int(company, keys::SESSION_IDLE_HOURS).await?;
+        let ends_at = kit::time::add_days(signed_in_at, days);
         let session = Session {
             user_id: person.id.clone(),
             company_id: standing.company_id.clone(),
@@ -178,7 +184,7 @@ impl Sessions {
             used: Vec::new(),
             rotated_at: now,
             signed_in_at,
-            idle_until: idle_until(now, ends_at),
+            idle_until: idle_until(now, ends_at, idle_hours),
             ends_at,
         };
         let id = kit::id::new("ses");

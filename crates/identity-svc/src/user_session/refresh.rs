@@ -8,6 +8,7 @@ use super::model::{Presented, Session, State, idle_until};
 use super::ops::{Grant, Sessions, scope_of, still_good};
 use crate::error::{Error, Result};
 use crate::events::{Access, Stamp};
+use crate::global_config::keys;
 use crate::secrets;
 
 /// How often a refresh that lost a race to another tab looks again.
@@ -82,7 +83,8 @@ impl Sessions {
         let successor = secrets::token("rrt_")?;
         let sealed = secrets::seal_under(token, &successor)?;
         let now = self.clock.now();
-        let idle = idle_until(now, session.body.ends_at);
+        let hours = self.settings.int(session.body.company_id.as_deref(), keys::SESSION_IDLE_HOURS).await?;
+        let idle = idle_until(now, session.body.ends_at, hours);
         let to = secrets::hash(&successor);
         let rotated = self.store.rotate(&session.id, hash, &to, &sealed, now, idle).await?;
         Ok(rotated.map(|s| (s, successor)))

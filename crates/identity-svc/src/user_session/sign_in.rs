@@ -7,13 +7,13 @@ use super::model::SignIn;
 use super::ops::{Grant, Sessions};
 use crate::error::{Error, Result};
 use crate::events::Stamp;
+use crate::global_config::keys;
 use crate::secrets;
 use crate::user_profiles::email_key;
 
 /// How often sign-in may be tried in an hour.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    pub codes_per_account: u32,
     pub per_address: u32,
 }
 
@@ -23,7 +23,8 @@ impl Sessions {
         self.count_address(caller).await?;
         let key = email_key(email);
         let account = self.vault.mac(&key);
-        self.count(&format!("account_{account}"), self.limits.codes_per_account).await?;
+        let most = self.settings.int(None, keys::SIGN_IN_CODES_PER_ACCOUNT).await?;
+        self.count(&format!("account_{account}"), u32::try_from(most).unwrap_or(u32::MAX)).await?;
         let person = self.people.by_email(&key).await?;
         let standing = match &person {
             Some(person) => self.default_standing(person).await?,

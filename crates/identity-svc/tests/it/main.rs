@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod config;
 mod keys;
 mod lifecycle;
 mod people;

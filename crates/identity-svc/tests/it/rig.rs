@@ -40,6 +40,8 @@ impl Handler for Mailbox {
 pub struct Rig {
     // Kept to be dropped last: it takes the databases away.
     pub db: TestDb,
+    config: Config,
+    key: Arc<SigningKey>,
     pub clock: MovedClock,
     pub up: Upstream,
     mails: Mailbox,
@@ -73,21 +75,28 @@ impl Rig {
         args.extend(more);
         let mut config = Config::try_parse_from(args).unwrap();
         config.data = db.data.clone();
-        let service = identity_svc::build(config, Arc::new(clock.clone())).await.unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let serving = kit::run::serve(service, listener, stop.clone(), Duration::from_secs(1));
-        tasks.spawn(async move { serving.await.unwrap() });
+        let address = serve(config.clone(), &clock, &mut tasks, &stop).await;
         let mails = Mailbox::default();
         let bus = Bus::connect(&db.data).await.unwrap();
         let listening = bus.subscribe("test", "mail", Arc::new(mails.clone()), stop.clone());
         tasks.spawn(async move { listening.await.unwrap() });
         let key = Arc::new(SigningKey::from_seed(&seed).unwrap());
-        let minter = Minter::new("gateway", key, Arc::new(clock.clone()));
+        let minter = Minter::new("gateway", key.clone(), Arc::new(clock.clone()));
         let up = Upstream::new("identity-svc", &address, minter).unwrap();
-        Self { db, clock, up, mails, stop, tasks }
+        Self { db, config, key, clock, up, mails, stop, tasks }
+    }
+
+    /// Another replica on the same data. One that is deaf hears nothing of what the others tell over NATS.
+    pub async fn replica(&mut self, deaf: bool) -> Upstream {
+        let mut config = self.config.clone();
+        if deaf {
+            config.data.nats_prefix = format!("{}-apart", config.data.nats_prefix);
+        }
+        let address = serve(config, &self.clock, &mut self.tasks, &self.stop).await;
+        let minter = Minter::new("gateway", self.key.clone(), Arc::new(self.clock.clone()));
+        Upstream::new("identity-svc", &address, minter).unwrap()
     }
 
     /// A request in somebody's name.
@@ -218,6 +227,20 @@ impl Rig {
         let gateway = Caller::internal("gateway", None);
         self.directory().resolve_session(self.ask(&gateway, get)).await.map(tonic::Response::into_inner)
     }
+}
+
+async fn serve(
+    config: Config,
+    clock: &MovedClock,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> String {
+    let service = identity_svc::build(config, Arc::new(clock.clone())).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serving = kit::run::serve(service, listener, stop.clone(), Duration::from_secs(1));
+    tasks.spawn(async move { serving.await.unwrap() });
+    address
 }
 
 pub fn public() -> Caller {

@@ -12,6 +12,7 @@ fn degraded() -> Data {
         provider: "stripe".into(),
         status: "degraded".into(),
         last_error: String::new(),
+        synced_at: None,
     })
 }
 
