@@ -10,6 +10,7 @@ pub mod error;
 mod events;
 pub mod global_config;
 pub mod invitation;
+pub mod onboarding_details;
 pub mod secrets;
 pub mod user_profiles;
 pub mod user_session;
@@ -28,6 +29,7 @@ pub use config::Config;
 use db::Db;
 use global_config::{ConfigStore, GlobalConfig, Settings};
 use invitation::Invitations;
+use onboarding_details::{OnboardingDetails, OnboardingStore, Witness};
 use user_profiles::{People, PeopleStore};
 use user_session::{CodeStore, Keys, Limits, SessionStore, Sessions};
 
@@ -35,7 +37,7 @@ use user_session::{CodeStore, Keys, Limits, SessionStore, Sessions};
 pub const NAME: &str = "identity-svc";
 
 /// The collections whose events are published.
-const COLLECTIONS: [&str; 9] = [
+const COLLECTIONS: [&str; 10] = [
     "companies",
     "people",
     "members",
@@ -45,6 +47,7 @@ const COLLECTIONS: [&str; 9] = [
     "api_keys",
     "audit_entries",
     "config_changes",
+    "onboardings",
 ];
 
 /// The use cases of all rooms, put together.
@@ -60,6 +63,7 @@ struct Rooms {
     audit: Audit,
     config: GlobalConfig,
     settings: Settings,
+    onboarding: OnboardingDetails,
 }
 
 impl Rooms {
@@ -104,6 +108,12 @@ impl Rooms {
             &config.public_url,
             clock.clone(),
         );
+        let onboarding = OnboardingDetails::new(
+            OnboardingStore::open(db, clock.clone()).await?,
+            company_store.clone(),
+            people_store.clone(),
+            clock.clone(),
+        );
         let keys = api_key::ApiKeyStore::open(db, clock.clone()).await?;
         let keys = ApiKeys::new(keys, company_store.clone(), settings.clone(), clock.clone());
         let audit = Audit::new(audit::AuditStore::open(db, clock).await?);
@@ -118,6 +128,7 @@ impl Rooms {
             audit,
             config: global,
             settings,
+            onboarding,
         })
     }
 }
@@ -160,6 +171,7 @@ fn assemble(
         audit,
         config,
         settings,
+        onboarding,
     } = rooms;
     let directory = directory::Directory {
         keys: keys.clone(),
@@ -172,9 +184,15 @@ fn assemble(
     let undelivered = Arc::new(invitation::Undelivered(invitations.clone()));
     let (ready_db, ready_bus, audit_bus) = (db.clone(), bus.clone(), bus.clone());
     let (mail_bus, config_bus) = (bus.clone(), bus.clone());
+    let witness = Arc::new(Witness::new(onboarding.clone()));
     let (signing, timetable) = (sessions.keys().clone(), Timetable { db: db.clone(), clock });
-    timetable
-        .add_to(kit::Service::new(NAME), &companies, &invitations, &sessions)
+    let mut service = timetable.add_to(kit::Service::new(NAME), &companies, &invitations, &sessions);
+    for family in onboarding_details::FAMILIES {
+        let (bus, witness) = (bus.clone(), witness.clone());
+        service = service
+            .task(format!("onboarding_{family}"), move |stop| bus.subscribe(NAME, family, witness, stop));
+    }
+    service
         .verified_by(verifier)
         .checked_by(kit::service::Check {
             is_unary: proto::check::is_unary,
@@ -189,6 +207,9 @@ fn assemble(
         .room(pb::api_key_service_server::ApiKeyServiceServer::new(api_key::Rpc(keys)))
         .room(pb::audit_service_server::AuditServiceServer::new(audit::Rpc(audit)))
         .room(pb::global_config_service_server::GlobalConfigServiceServer::new(global_config::Rpc(config)))
+        .room(pb::onboarding_service_server::OnboardingServiceServer::new(onboarding_details::Rpc(
+            onboarding,
+        )))
         .room(pb::directory_service_server::DirectoryServiceServer::new(directory))
         .room(pb::jwks_service_server::JwksServiceServer::new(jwks))
         .task("outbox", move |stop| store::outbox::relay(db, COLLECTIONS.to_vec(), bus, stop))

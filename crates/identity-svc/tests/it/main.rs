@@ -11,6 +11,7 @@ mod audit;
 mod config;
 mod keys;
 mod lifecycle;
+mod onboarding;
 mod people;
 mod rig;
 mod sessions;

@@ -99,6 +99,22 @@ impl Rig {
         Upstream::new("identity-svc", &address, minter).unwrap()
     }
 
+    /// Tells what another service would.
+    pub async fn tell(&self, event: proto::events::Event) {
+        let bus = Bus::connect(&self.db.data).await.unwrap();
+        let scope = Scope::new(&event.company_id, Mode::parse(&event.mode).unwrap());
+        let outgoing = kit::Outgoing {
+            id: event.id.clone(),
+            kind: event.r#type.clone(),
+            subject: event.subject.clone(),
+            scope,
+            occurred_at: kit::time::from_proto(event.occurred_at.as_ref().unwrap()).unwrap(),
+            body: event.encode_to_vec().into(),
+            traceparent: None,
+        };
+        bus.publish(&[outgoing]).await.unwrap();
+    }
+
     /// A request in somebody's name.
     pub fn ask<T>(&self, caller: &Caller, message: T) -> tonic::Request<T> {
         self.up.request(caller, WAIT, message).unwrap()
