@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 use bus::Bus;
@@ -29,12 +30,13 @@ pub use config::Config;
 use edge::descriptors::{self, Operation};
 use edge::json::Plans;
 use edge::problem::Problem;
+use edge::versions;
 use pipeline::auth::Authenticator;
 use pipeline::cache::{self, Shared};
 use pipeline::cookies::{self, Csrf};
 use pipeline::heard;
 use pipeline::idempotency::Idempotency;
-use pipeline::rate::Rates;
+use pipeline::rate::{self, Rates};
 use upstreams::Upstreams;
 
 /// The process's name: in logs, traces and its database.
@@ -143,7 +145,7 @@ fn router(edge: &Arc<Edge>) -> anyhow::Result<Router> {
     let app = app.fallback(|request: Request| {
         pipeline::around("unknown".to_owned(), request, |_, _| async { Err(Problem::not_found()) })
     });
-    Ok(layered(app, cors(&edge.config)?))
+    Ok(layered(edge, app, cors(&edge.config)?))
 }
 
 /// All methods of a path the descriptors know.
@@ -152,12 +154,24 @@ pub(crate) fn methods(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> MethodRou
     any(move |request: Request| pipeline::dispatch(edge.clone(), ops.clone(), request))
 }
 
-fn layered(app: Router, cors: CorsLayer) -> Router {
+fn layered(edge: &Arc<Edge>, app: Router, cors: CorsLayer) -> Router {
     let worth_it = SizeAbove::new(1024).and(NotForContentType::IMAGES).and(NotForContentType::SSE);
     app.layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn_with_state(edge.clone(), rate::counted))
+        .layer(axum::middleware::from_fn(dated))
         .layer(CompressionLayer::new().compress_when(worth_it))
         .layer(axum::middleware::map_response(guarded))
         .layer(cors)
+}
+
+/// What a version that ends says on every answer.
+async fn dated(request: Request, next: Next) -> Response {
+    let version = versions::of(versions::VERSIONS, request.uri().path());
+    let mut response = next.run(request).await;
+    if let Some(version) = version {
+        version.mark(response.headers_mut());
+    }
+    response
 }
 
 /// What every answer carries that does not say otherwise.
@@ -182,13 +196,22 @@ fn cors(config: &Config) -> anyhow::Result<CorsLayer> {
         .map(|o| o.parse().with_context(|| format!("{o} is no origin")))
         .collect::<anyhow::Result<_>>()?;
     let sent = ["authorization", "content-type", "idempotency-key", "x-request-id", "traceparent"];
-    let sent = sent.into_iter().chain([cookies::SESSION, cookies::CSRF]);
+    let sent = sent.into_iter().chain(["if-match", "if-none-match", "last-event-id"]);
+    let sent = sent.chain([cookies::SESSION, cookies::CSRF]);
     let sent = sent.chain([pipeline::access::COMPANY, pipeline::access::REASON, pipeline::access::MODE]);
     Ok(CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(sent.map(HeaderName::from_static).collect::<Vec<_>>())
-        .expose_headers([pipeline::REQUEST_ID, header::RETRY_AFTER])
+        .expose_headers([
+            pipeline::REQUEST_ID,
+            header::RETRY_AFTER,
+            rate::LIMIT,
+            rate::POLICY,
+            header::ETAG,
+            versions::DEPRECATION,
+            versions::SUNSET,
+        ])
         .allow_credentials(true)
         .max_age(Duration::from_secs(600)))
 }

@@ -37,6 +37,8 @@ pub struct Operation {
     pub rule: Rule,
     pub input: MessageDescriptor,
     pub output: MessageDescriptor,
+    /// The number of the reply's `version`, where it has one.
+    pub version: Option<u32>,
 }
 
 impl Operation {
@@ -186,6 +188,7 @@ fn operation(rpc: &MethodDescriptor, http: &HttpRule, rule: &Rule) -> Result<Ope
         rule: rule.clone(),
         input,
         output: rpc.output(),
+        version: crate::pipeline::conditional::number(&rpc.output()),
         rpc: rpc.clone(),
     })
 }

@@ -9,4 +9,5 @@ pub mod openapi;
 pub mod problem;
 pub mod schema;
 pub mod template;
+pub mod versions;
 mod well_known;

@@ -25,6 +25,13 @@ const LIFE: Duration = Duration::from_secs(2);
 /// How many bytes are kept.
 const ROOM: u64 = 32 * 1024 * 1024;
 
+/// An answer as it is kept: its JSON, and the version it shows.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub json: Bytes,
+    pub version: Option<i64>,
+}
+
 /// What an answer is kept under.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -37,15 +44,16 @@ pub struct Key {
 
 /// The answers kept.
 pub struct Shared {
-    answers: Cache<Key, Bytes>,
+    answers: Cache<Key, Answer>,
     /// By company and room; the empty room is the whole company.
     generations: Cache<(Scope, String), u64>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        let weigh =
-            |key: &Key, json: &Bytes| u32::try_from(key.target.len() + json.len() + 200).unwrap_or(u32::MAX);
+        let weigh = |key: &Key, answer: &Answer| {
+            u32::try_from(key.target.len() + answer.json.len() + 200).unwrap_or(u32::MAX)
+        };
         Self {
             answers: Cache::builder().max_capacity(ROOM).weigher(weigh).time_to_live(LIFE).build(),
             // Longer than any answer lives: a generation that is forgotten begins anew when none of its answers is left.
@@ -68,15 +76,15 @@ impl Shared {
     }
 
     pub fn get(&self, key: &Key) -> Option<Response> {
-        self.answers.get(key).map(json)
+        self.answers.get(key).map(respond)
     }
 
     /// Keeps an answer where its service says that it may be.
-    pub fn keep(&self, key: Option<Key>, meta: &MetadataMap, json: &Bytes) {
+    pub fn keep(&self, key: Option<Key>, meta: &MetadataMap, answer: &Answer) {
         if let Some(key) = key
             && meta.get(kit::client::SHARED).is_some_and(|family| family.as_bytes() == FAMILY.as_bytes())
         {
-            self.answers.insert(key, json.clone());
+            self.answers.insert(key, answer.clone());
         }
     }
 
@@ -106,11 +114,12 @@ fn room(op: &Operation) -> &str {
     op.grpc.path().rsplit_once('/').map_or("", |(room, _)| room)
 }
 
-/// An answer in JSON.
-pub fn json(body: Bytes) -> Response {
-    let mut response = Response::new(Body::from(body));
+/// An answer in JSON, with its tag.
+pub fn respond(answer: Answer) -> Response {
+    let mut response = Response::new(Body::from(answer.json));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    super::conditional::tag(answer.version, headers);
     response
 }

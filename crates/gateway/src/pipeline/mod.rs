@@ -4,6 +4,7 @@
 pub mod access;
 pub mod auth;
 pub mod cache;
+pub mod conditional;
 pub mod cookies;
 pub mod heard;
 pub mod idempotency;
@@ -103,25 +104,29 @@ async fn run(edge: &Edge, op: &Operation, request: Request, id: &str) -> Result<
         content_type(op, &parts.headers, &body)?;
         let who = edge.auth.who(edge, op, &parts).await?;
         let caller = access::caller(op, &who, &parts, id)?;
-        edge.rates.check(op.rate(), &access::rate_key(&caller, &parts))?;
+        edge.rates.admit(op.rate(), &caller, &parts)?;
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
         let shared = edge.shared.key(op, &caller, target);
         if let Some(kept) = shared.as_ref().and_then(|key| edge.shared.get(key)) {
-            return Ok(kept);
+            return Ok(conditional::settle(&parts, kept));
         }
         let browser = cookies::browser(edge, op, &parts)?;
         let mut message = bind::request(op, parts.uri.path(), parts.uri.query(), &body)?;
         if let Some(browser) = &browser {
             browser.fill(&mut message);
         }
+        let matched = conditional::expect(op, &parts.headers, &mut message)?;
         validate(op, &message)?;
         access::check_subject(op, &who, &message)?;
         let encoded = Bytes::from(message.encode_to_vec());
         let key = idempotency::key(op, &parts.headers)?;
-        let call = call(edge, op, &caller, limit, encoded, shared, browser.is_some());
+        let call = async {
+            let answered = call(edge, op, &caller, limit, encoded, shared, browser.is_some()).await;
+            answered.map_err(|problem| conditional::stale(problem, matched))
+        };
         match key {
             Some(key) => edge.idempotency.once(op, &caller, &key, &body, &parts, call).await,
-            None => call.await,
+            None => call.await.map(|response| conditional::settle(&parts, response)),
         }
     };
     tokio::time::timeout(limit, work)
@@ -185,8 +190,9 @@ async fn call(
     }
     let (bytes, cookies) = if browser { cookies::settle(edge, op, bytes) } else { (bytes, Vec::new()) };
     let json: Bytes = edge.plans.json(op.output.full_name(), &bytes).map_err(|_| damaged(op))?.into();
-    edge.shared.keep(shared, &meta, &json);
-    let mut response = cache::json(json);
+    let answer = cache::Answer { version: conditional::version(op, &bytes), json };
+    edge.shared.keep(shared, &meta, &answer);
+    let mut response = cache::respond(answer);
     carry(&meta, response.headers_mut());
     for cookie in cookies {
         response.headers_mut().append(header::SET_COOKIE, cookie);

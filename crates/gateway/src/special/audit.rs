@@ -42,7 +42,7 @@ async fn export(edge: &Edge, request: Request, id: &str) -> Result<Response, Pro
     let rule = edge.operation(RULE).ok_or_else(Problem::not_found)?;
     let who = edge.auth.who(edge, rule, &parts).await?;
     let caller = access::caller(rule, &who, &parts, id)?;
-    edge.rates.check(RateClass::Heavy, &access::rate_key(&caller, &parts))?;
+    edge.rates.admit(RateClass::Heavy, &caller, &parts)?;
     let message: ExportAuditEntriesRequest = bind::query(MESSAGE, parts.uri.query())?;
     let upstream = edge.upstreams.get("identity")?;
     let request = upstream.request(&caller, DEADLINE, message)?;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::only;
 use crate::Edge;
 use crate::edge::problem::Problem;
+use crate::edge::versions::VERSIONS;
 use crate::pipeline::{access, around};
 
 const ME: &str = "retention.identity.v1.UserProfileService.GetMe";
@@ -30,10 +31,12 @@ const COUNTED: u32 = 100;
 
 pub fn routes(edge: &Arc<Edge>) -> Router {
     let (keys_edge, edge) = (edge.clone(), edge.clone());
-    let versions = |request: Request| {
-        around("/v1/versions".to_owned(), request, |_, _| async {
-            let v1 = json!({ "version": "v1", "state": "current", "since": "2026-11-23" });
-            Ok(Json(json!({ "items": [v1] })).into_response())
+    let clock = edge.clock.clone();
+    let versions = move |request: Request| {
+        let now = clock.now();
+        around("/v1/versions".to_owned(), request, move |_, _| async move {
+            let items: Vec<_> = VERSIONS.iter().map(|version| version.told(now)).collect();
+            Ok(Json(json!({ "items": items })).into_response())
         })
     };
     let jwks = move |request: Request| {
@@ -62,7 +65,7 @@ async fn bootstrap(edge: &Edge, request: Request, id: &str) -> Result<Response, 
     let me = edge.operation(ME).ok_or_else(Problem::not_found)?;
     let who = edge.auth.who(edge, me, &parts).await?;
     let caller = access::caller(me, &who, &parts, id)?;
-    edge.rates.check(me.rate(), &access::rate_key(&caller, &parts))?;
+    edge.rates.admit(me.rate(), &caller, &parts)?;
     let company = async {
         let Some(scope) = &caller.scope else { return Ok(Value::Null) };
         let wanted = identity::GetCompanyRequest { id: scope.company.clone() };

@@ -67,7 +67,7 @@ async fn upload(edge: &Edge, rule: &Operation, request: Request, id: &str) -> Re
     let (parts, body) = request.into_parts();
     let who = edge.auth.who(edge, rule, &parts).await?;
     let caller = access::caller(rule, &who, &parts, id)?;
-    edge.rates.check(RateClass::Heavy, &access::rate_key(&caller, &parts))?;
+    edge.rates.admit(RateClass::Heavy, &caller, &parts)?;
     let form = Multipart::from_request(Request::from_parts(parts, Body::new(body)), &()).await;
     let form = form.map_err(|_| Problem::bad_request("invalid_form", "the form has no boundary"))?;
 

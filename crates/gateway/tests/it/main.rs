@@ -9,10 +9,12 @@
 
 mod bad_input;
 mod browser;
+mod conditional;
 mod credentials;
 mod documents;
 mod idempotency;
 mod json;
+mod limits;
 mod shared;
 mod upload;
 mod world;

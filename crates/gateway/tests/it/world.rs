@@ -41,6 +41,8 @@ const SCOPES: [&str; 8] = [
 pub struct Behind {
     /// What an rpc's next calls are answered with: bytes, or a gRPC status.
     pub answers: Arc<Mutex<HashMap<String, Result<Bytes, u16>>>>,
+    /// Rpcs that fail as a service of ours does, with a code and a slug.
+    pub faults: Arc<Mutex<HashMap<String, (kit::Code, &'static str)>>>,
     /// Rpcs whose answers are the same for everybody of a company.
     pub shared: Arc<Mutex<Vec<String>>>,
     /// Rpcs called, by whom and with what; those that only find out who calls are not in it.
@@ -60,7 +62,8 @@ pub struct World {
     pub http: reqwest::Client,
     pub behind: Behind,
     pub clock: MovedClock,
-    _stop: DropGuard,
+    config: gateway::Config,
+    stop: (CancellationToken, DropGuard),
     // Dropped last: takes the database away.
     pub test: testkit::TestDb,
 }
@@ -75,7 +78,12 @@ impl World {
         Self::with(&[format!("--allowed-origins={origin}")]).await
     }
 
-    async fn with(more: &[String]) -> Self {
+    /// One that counts as it does by default.
+    pub async fn counting() -> Self {
+        Self::with(&["--rate-scale=1".into()]).await
+    }
+
+    pub async fn with(more: &[String]) -> Self {
         let test = testkit::mongo().await;
         let (seed, clock, stop) = (SigningKey::new_seed(), testkit::clock(), CancellationToken::new());
         let person = identity::ResolvedSession {
@@ -88,6 +96,7 @@ impl World {
         };
         let behind = Behind {
             answers: Arc::default(),
+            faults: Arc::default(),
             shared: Arc::default(),
             asked: Arc::default(),
             resolved: Arc::default(),
@@ -105,7 +114,10 @@ impl World {
             axum::serve(listener, app).with_graceful_shutdown(end.cancelled_owned()).await
         });
 
-        let mut arguments = vec!["gateway".to_owned(), "--rate-scale=1000".into()];
+        let mut arguments = vec!["gateway".to_owned()];
+        if !more.iter().any(|argument| argument.starts_with("--rate-scale")) {
+            arguments.push("--rate-scale=1000".into());
+        }
         arguments.push(format!("--inner-key={}", seed.expose_secret()));
         arguments.push(format!("--mongo-uri={}", test.data.mongo_uri));
         arguments.push(format!("--mongo-prefix={}", test.data.mongo_prefix));
@@ -116,11 +128,15 @@ impl World {
         }
         arguments.extend_from_slice(more);
         let config = gateway::Config::parse_from(arguments);
-        let service = gateway::build(config, Arc::new(clock.clone())).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(kit::run::serve(service, listener, stop.clone(), Duration::from_secs(1)));
-        Self { at, http: reqwest::Client::new(), behind, clock, _stop: stop.drop_guard(), test }
+        let port = listen(config.clone(), &clock, &stop).await;
+        let at = format!("http://127.0.0.1:{port}");
+        let http = reqwest::Client::new();
+        Self { at, http, behind, clock, config, stop: (stop.clone(), stop.drop_guard()), test }
+    }
+
+    /// Another gateway with the same data, as after a restart; its port.
+    pub async fn another(&self) -> u16 {
+        listen(self.config.clone(), &self.clock, &self.stop.0).await
     }
 
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
@@ -171,6 +187,15 @@ impl World {
     }
 }
 
+/// Starts a gateway and says on which port.
+async fn listen(config: gateway::Config, clock: &MovedClock, stop: &CancellationToken) -> u16 {
+    let service = gateway::build(config, Arc::new(clock.clone())).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(kit::run::serve(service, listener, stop.clone(), Duration::from_secs(1)));
+    port
+}
+
 /// The status, `code` and body of a problem.
 pub async fn problem(response: reqwest::Response) -> (u16, String, Value) {
     let status = response.status().as_u16();
@@ -200,6 +225,10 @@ async fn answer(State(behind): State<Behind>, request: Request) -> Response {
         return known.map_or_else(status, framed);
     }
     behind.asked.lock().unwrap().push((rpc.clone(), Caller::clone(&caller), message));
+    if let Some((code, slug)) = behind.faults.lock().unwrap().get(&rpc) {
+        let fault = kit::Fault::new(*code, slug, "no");
+        return kit::error::status(&fault).into_http::<Body>();
+    }
     let said = behind.answers.lock().unwrap().get(&rpc).cloned();
     let mut answer = said.unwrap_or(Ok(Bytes::new())).map_or_else(status, framed);
     if behind.shared.lock().unwrap().contains(&rpc) {
