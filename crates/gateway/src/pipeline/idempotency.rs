@@ -51,6 +51,8 @@ struct Answer {
     status: u16,
     content_type: String,
     body: bson::Binary,
+    #[serde(default)]
+    etag: Option<String>,
 }
 
 impl Record for Kept {
@@ -109,12 +111,12 @@ impl Idempotency {
         let mine = match self.repo.insert(&scope, kit::id::new("idm"), fresh.clone(), Vec::new()).await {
             Ok(mine) => mine,
             Err(store::Error::Duplicate(_)) => match self.earlier(&scope, &fresh).await? {
-                Earlier::Answer(answer) => return Ok(replay(answer)),
+                Earlier::Answer(answer) => return Ok(replay(answer, &caller.request_id)),
                 Earlier::Taken(mine) => mine,
             },
             Err(e) => return Err(kit::error::status(&e).into()),
         };
-        self.keep(&scope, mine, call.await).await
+        self.keep(&scope, mine, call.await, &caller.request_id).await
     }
 
     /// The first request's answer, once it has one; or its place, when it died without.
@@ -153,15 +155,18 @@ impl Idempotency {
         }
     }
 
-    /// Keeps what was answered. What failed on our side is forgotten, so that the next try is a real one.
+    /// Keeps what was answered, refusals too. What failed on our side or may go well in a while is forgotten, so that the
+    /// next try is a real one.
     async fn keep(
         &self,
         scope: &Scope,
         mine: Stored<Kept>,
         outcome: Result<Response, Problem>,
+        request_id: &str,
     ) -> Result<Response, Problem> {
         let response = match outcome {
             Ok(response) => response,
+            Err(problem) if is_final(&problem) => problem.respond(request_id),
             Err(problem) => {
                 self.repo.remove(scope, &mine.id).await.ok();
                 return Err(problem);
@@ -174,14 +179,11 @@ impl Idempotency {
             .map_err(|_| Problem::new(500, "internal", "something failed on our side"))?
             .to_bytes();
         if bytes.len() <= LARGEST {
-            let content_type = head
-                .headers
-                .get(header::CONTENT_TYPE)
-                .and_then(|v| v.to_str().ok())
-                .unwrap_or_default()
-                .to_owned();
+            let text = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+            let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
+            let etag = text(header::ETAG);
             let body = bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: bytes.to_vec() };
-            let answer = Answer { status: head.status.as_u16(), content_type, body };
+            let answer = Answer { status: head.status.as_u16(), content_type, body, etag };
             let kept = Kept { answer: Some(answer), ..mine.body.clone() };
             if let Err(e) = self.repo.replace(&mine, kept, Vec::new()).await {
                 tracing::warn!(error = %e, "an idempotent answer was not kept: {e}");
@@ -203,9 +205,27 @@ fn in_progress() -> Problem {
     }
 }
 
-fn replay(answer: Answer) -> Response {
-    let mut response = Response::new(Body::from(answer.body.bytes));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+/// A refusal that the same request gets again: not one about who calls and how often, and not one to come back after.
+fn is_final(problem: &Problem) -> bool {
+    matches!(problem.status, 400 | 404 | 409 | 410 | 412 | 422) && problem.retry_after.is_none()
+}
+
+fn replay(answer: Answer, request_id: &str) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut bytes = answer.body.bytes;
+    // A problem names the request it answers.
+    if !status.is_success()
+        && let Ok(mut problem) = serde_json::from_slice::<serde_json::Value>(&bytes)
+        && problem.get("request_id").is_some()
+    {
+        problem["request_id"] = request_id.into();
+        bytes = problem.to_string().into_bytes();
+    }
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    if let Some(Ok(tag)) = answer.etag.map(|tag| HeaderValue::from_str(&tag)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
     if let Ok(kind) = HeaderValue::from_str(&answer.content_type) {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
@@ -216,7 +236,8 @@ fn replay(answer: Answer) -> Response {
 
 fn fingerprint(parts: &Parts, body: &Bytes) -> String {
     let path = parts.uri.path_and_query().map_or("", |p| p.as_str());
-    hash(&[path.as_bytes(), b"\n", body].concat())
+    let expected = parts.headers.get(header::IF_MATCH).map_or(&b""[..], |tag| tag.as_bytes());
+    hash(&[path.as_bytes(), b"\n", expected, b"\n", body].concat())
 }
 
 fn hash(bytes: &[u8]) -> String {

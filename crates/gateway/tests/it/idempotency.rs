@@ -75,3 +75,30 @@ async fn an_answer_outlives_the_day_only_until_it_is_over() {
     world.clock.advance(SignedDuration::from_hours(25));
     assert_eq!(create(&world, "k1", "b").send().await.unwrap().status(), 200, "the key is free again");
 }
+
+#[tokio::test]
+async fn a_refusal_is_an_answer_too() {
+    let world = world().await;
+    world.behind.faults.lock().unwrap().insert(RPC.into(), (kit::Code::Conflict, "already_exists"));
+    let (status, code, first) = problem(create(&world, "k1", "a").send().await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (409, "already_exists"));
+    world.behind.faults.lock().unwrap().clear();
+    let again = create(&world, "k1", "a").send().await.unwrap();
+    assert_eq!(again.headers()["idempotent-replayed"], "true");
+    let (status, code, again) = problem(again).await;
+    assert_eq!((status, code.as_str()), (409, "already_exists"));
+    assert_ne!(first["request_id"], again["request_id"], "each names its own request");
+    assert_eq!(world.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_outlives_the_gateway_that_gave_it() {
+    let world = world().await;
+    assert_eq!(create(&world, "k1", "a").send().await.unwrap().status(), 200);
+    let other = world.another().await;
+    let mut again = create(&world, "k1", "a").build().unwrap();
+    again.url_mut().set_port(Some(other)).unwrap();
+    let again = world.http.execute(again).await.unwrap();
+    assert_eq!(again.headers()["idempotent-replayed"], "true");
+    assert_eq!(world.asked().len(), 1);
+}
