@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use opentelemetry::propagation::Injector;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::caller::{Caller, Minter};
 use crate::error::{Fault, status};
+use crate::tls::Client;
 
 /// The metadata that names the request.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -28,14 +32,23 @@ pub struct Upstream {
 impl Upstream {
     /// `address`: `http://host:port`.
     pub fn new(name: &'static str, address: &str, minter: Minter) -> anyhow::Result<Self> {
-        let channel = Endpoint::from_shared(address.to_owned())?
+        let secure = address.strip_prefix("https://").map(|rest| format!("http://{rest}"));
+        let endpoint = Endpoint::from_shared(secure.clone().unwrap_or_else(|| address.to_owned()))?
             .connect_timeout(Duration::from_secs(2))
             .timeout(Duration::from_secs(30))
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(5))
             .keep_alive_while_idle(true)
-            .tcp_nodelay(true)
-            .connect_lazy();
+            .tcp_nodelay(true);
+        let channel = match secure {
+            None => endpoint.connect_lazy(),
+            // The certificates are those of the moment of connecting, whatever they were when the process began.
+            Some(_) => {
+                let tls = Client::installed()?;
+                let connect = move |uri: http::Uri| secured(tls.clone(), uri);
+                endpoint.connect_with_connector_lazy(tower::service_fn(connect))
+            }
+        };
         Ok(Self { name, channel, minter })
     }
 
@@ -72,6 +85,13 @@ impl Upstream {
         crate::telemetry::inject(&mut Metadata(meta));
         Ok(())
     }
+}
+
+async fn secured(tls: Client, uri: http::Uri) -> std::io::Result<TokioIo<TlsStream<TcpStream>>> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let stream = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(tls.connect(&host, stream).await?))
 }
 
 struct Metadata<'a>(&'a mut MetadataMap);

@@ -28,6 +28,14 @@ pub struct Common {
     /// How many seconds a stopping process waits for work under way.
     #[arg(long, env = "RETENTION_DRAIN_SECONDS", default_value_t = 20)]
     pub drain_seconds: u64,
+    /// How many seconds the head of a request may take, and a connection may say nothing.
+    #[arg(long, env = "RETENTION_HEAD_SECONDS", default_value_t = 30)]
+    pub head_seconds: u64,
+    /// How many connections are served at once; the next ones wait.
+    #[arg(long, env = "RETENTION_MOST_CONNECTIONS", default_value_t = 10_000)]
+    pub most_connections: usize,
+    #[command(flatten)]
+    pub tls: crate::tls::Certificates,
 }
 
 /// Where a service keeps its data and hears of the others.

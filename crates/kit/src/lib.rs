@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod listen;
 pub mod locale;
 pub mod money;
 pub mod page;
@@ -16,6 +17,7 @@ pub mod service;
 pub mod task;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 
 pub use caller::{Actor, Caller, Mode, Role, Scope};
 pub use clock::{Clock, SharedClock};

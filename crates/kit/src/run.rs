@@ -2,7 +2,6 @@
 //! a deadline when asked to stop.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +10,6 @@ use anyhow::Context as _;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use tokio::net::TcpListener;
@@ -22,8 +20,10 @@ use tracing::Instrument;
 
 use crate::config::Common;
 use crate::error::{Code, Fault, status};
+use crate::listen::Door;
 use crate::service::{Ready, Service};
 use crate::telemetry::{self, Headers};
+use crate::tls;
 
 /// The largest message a service reads from another; what is larger is streamed.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
@@ -47,14 +47,22 @@ where
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let settings = common(&config).clone();
         runtime.block_on(async move {
-            let service = build(config).await?;
+            let door = Door::of(&settings)?;
+            let client = tls::Client::open(&settings.tls)?;
+            if let Some(client) = client.clone() {
+                client.install();
+            }
+            let mut service = build(config).await?;
+            service = following(service, door.tls.clone().map(tls::Server::follow), "certificate");
+            service = following(service, client.map(tls::Client::follow), "upstream_certificate");
             telemetry::start(service.name, &settings.log, settings.otlp_endpoint.as_deref())?;
             let listener = TcpListener::bind(settings.listen)
                 .await
                 .with_context(|| format!("failed to listen on {}", settings.listen))?;
             let stop = CancellationToken::new();
             on_signal(stop.clone());
-            let served = serve(service, listener, stop, Duration::from_secs(settings.drain_seconds)).await;
+            let drain = Duration::from_secs(settings.drain_seconds);
+            let served = serve_at(door, service, listener, stop, drain).await;
             tokio::task::spawn_blocking(telemetry::flush).await.ok();
             served
         })
@@ -97,9 +105,32 @@ pub fn on_signal(stop: CancellationToken) {
     });
 }
 
+/// Adds the following of files, where there are any, to the tasks.
+fn following<F>(service: Service, files: Option<F>, name: &'static str) -> Service
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let Some(files) = files else { return service };
+    service.task(name, move |stop| async move {
+        stop.run_until_cancelled(files).await;
+        Ok(())
+    })
+}
+
+/// Serves at an ordinary door: see [`serve_at`].
+pub async fn serve(
+    service: Service,
+    listener: TcpListener,
+    stop: CancellationToken,
+    drain: Duration,
+) -> anyhow::Result<()> {
+    serve_at(Door::default(), service, listener, stop, drain).await
+}
+
 /// Serves until the token is cancelled, then drains: no new connection, the running requests and tasks finish within
 /// `drain`.
-pub async fn serve(
+pub async fn serve_at(
+    door: Door,
     service: Service,
     listener: TcpListener,
     stop: CancellationToken,
@@ -140,26 +171,9 @@ pub async fn serve(
     telemetry::metrics();
     let app = grpc.merge(probes).merge(http);
     tracing::info!(service = name, listen = %address, "{name} listens on {address}");
-    let graceful = stop.clone().cancelled_owned();
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    // An answer is several small writes (head, message, trailers); held back for each other they cost 40 ms.
-    let listener = listener.tap_io(|stream| {
-        if let Err(e) = stream.set_nodelay(true) {
-            tracing::debug!(error = %e, "a connection answers with delay: {e}");
-        }
-    });
-    let serving = axum::serve(listener, app).with_graceful_shutdown(graceful);
-    let serving = async move { serving.await };
-    tokio::pin!(serving);
-    let early = tokio::select! {
-        outcome = &mut serving => Some(outcome),
-        () = stop.cancelled() => None,
-    };
-    stop.cancel();
+    let serving = door.serve(listener, app, stop.clone());
     let rest = async {
-        if early.is_none() {
-            serving.await.ok();
-        }
+        serving.await;
         let mut failed = None;
         while let Some(ended) = tasks.join_next().await {
             if let Ok(Err(e)) = ended {
@@ -168,15 +182,18 @@ pub async fn serve(
         }
         failed
     };
+    let mut rest = std::pin::pin!(rest);
+    tokio::select! {
+        biased;
+        failed = &mut rest => return failed.map_or(Ok(()), Err),
+        () = stop.cancelled() => {}
+    }
     match tokio::time::timeout(drain, rest).await {
         Ok(None) => tracing::info!(service = name, "{name} drained and stopped"),
         Ok(Some(e)) => return Err(e),
         Err(_) => tracing::warn!(service = name, "{name} stopped with work under way after {drain:?}"),
     }
-    match early {
-        Some(outcome) => outcome.context("failed to serve"),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// What must hold before a service takes work, by name.
