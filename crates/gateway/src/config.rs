@@ -32,6 +32,13 @@ pub struct Config {
     /// Origins of browsers that may call, comma-separated, such as `https://app.example.com`.
     #[arg(long, env = "RETENTION_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
+    /// Networks of the proxies in front of us, such as `10.0.0.0/8`, comma-separated: only they are believed when they say in
+    /// `X-Forwarded-For` whose request it is.
+    #[arg(long, env = "RETENTION_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// A folder with the build of a dashboard, served at `/`.
+    #[arg(long, env = "RETENTION_UI_DIR")]
+    pub ui_dir: Option<std::path::PathBuf>,
     /// Multiplies every rate limit; load tests turn it up.
     #[arg(long, env = "RETENTION_RATE_SCALE", default_value_t = 1)]
     pub rate_scale: u32,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
@@ -24,7 +24,7 @@ use kit::caller::{Minter, SigningKey};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
 
 pub use config::Config;
 use edge::descriptors::{self, Operation};
@@ -37,6 +37,7 @@ use pipeline::cookies::{self, Csrf};
 use pipeline::heard;
 use pipeline::idempotency::Idempotency;
 use pipeline::rate::{self, Rates};
+use special::ui::Ui;
 use upstreams::Upstreams;
 
 /// The process's name: in logs, traces and its database.
@@ -142,10 +143,17 @@ fn router(edge: &Arc<Edge>) -> anyhow::Result<Router> {
         };
         app = app.route(&path, methods);
     }
-    let app = app.fallback(|request: Request| {
-        pipeline::around("unknown".to_owned(), request, |_, _| async { Err(Problem::not_found()) })
+    let ui = edge.config.ui_dir.as_deref().map(Ui::new).transpose()?;
+    let app = app.fallback(move |request: Request| {
+        let ui = ui.clone();
+        pipeline::around("unknown".to_owned(), request, |request, _| async move {
+            match ui {
+                Some(ui) => ui.answer(request).await,
+                None => Err(Problem::not_found()),
+            }
+        })
     });
-    Ok(layered(edge, app, cors(&edge.config)?))
+    Ok(layered(edge, app, cors(edge)?))
 }
 
 /// All methods of a path the descriptors know.
@@ -162,6 +170,13 @@ fn layered(edge: &Arc<Edge>, app: Router, cors: CorsLayer) -> Router {
         .layer(CompressionLayer::new().compress_when(worth_it))
         .layer(axum::middleware::map_response(guarded))
         .layer(cors)
+        .layer(axum::middleware::from_fn_with_state(edge.clone(), addressed))
+}
+
+/// Whoever stands in front of us says whose request it is, if we were told to believe it.
+async fn addressed(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+    pipeline::address::believe(&mut request, &edge.config.trusted_proxies);
+    next.run(request).await
 }
 
 /// What a version that ends says on every answer.
@@ -189,18 +204,34 @@ async fn guarded(mut response: Response) -> Response {
     response
 }
 
-/// Browsers of these origins may call; without one, none but our own.
-fn cors(config: &Config) -> anyhow::Result<CorsLayer> {
-    let given = config.allowed_origins.iter().filter(|o| !o.is_empty());
-    let origins: Vec<HeaderValue> = given
+/// Where the widget calls.
+const WIDGET: &str = "/v1/flow/";
+
+/// Browsers of the configured origins may call, with their cookies; pages that hold a company's widget may call what
+/// widgets call, without; nobody else.
+fn cors(edge: &Arc<Edge>) -> anyhow::Result<CorsLayer> {
+    let given = edge.config.allowed_origins.iter().filter(|o| !o.is_empty());
+    let configured: Vec<HeaderValue> = given
         .map(|o| o.parse().with_context(|| format!("{o} is no origin")))
         .collect::<anyhow::Result<_>>()?;
+    let (edge, trusted) = (edge.clone(), configured.clone());
+    let known = move |origin: HeaderValue, parts: &http::request::Parts| {
+        let (edge, configured) = (edge.clone(), configured.contains(&origin));
+        let widget = parts.uri.path().starts_with(WIDGET);
+        async move {
+            configured
+                || match origin.to_str() {
+                    Ok(origin) if widget => edge.auth.embeds(&edge, origin, None).await,
+                    _ => false,
+                }
+        }
+    };
     let sent = ["authorization", "content-type", "idempotency-key", "x-request-id", "traceparent"];
     let sent = sent.into_iter().chain(["if-match", "if-none-match", "last-event-id"]);
     let sent = sent.chain([cookies::SESSION, cookies::CSRF]);
     let sent = sent.chain([pipeline::access::COMPANY, pipeline::access::REASON, pipeline::access::MODE]);
     Ok(CorsLayer::new()
-        .allow_origin(origins)
+        .allow_origin(AllowOrigin::async_predicate(known))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(sent.map(HeaderName::from_static).collect::<Vec<_>>())
         .expose_headers([
@@ -212,7 +243,7 @@ fn cors(config: &Config) -> anyhow::Result<CorsLayer> {
             versions::DEPRECATION,
             versions::SUNSET,
         ])
-        .allow_credentials(true)
+        .allow_credentials(AllowCredentials::predicate(move |origin, _| trusted.contains(origin)))
         .max_age(Duration::from_secs(600)))
 }
 

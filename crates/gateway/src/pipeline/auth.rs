@@ -70,6 +70,10 @@ pub struct Session {
     expires: i64,
 }
 
+/// The companies whose widget may be in pages of an origin.
+#[derive(Clone, Debug)]
+struct Sites(Vec<String>);
+
 #[derive(Clone, Debug)]
 pub enum Who {
     Nobody,
@@ -140,6 +144,12 @@ impl About for Session {
     }
 }
 
+impl About for Sites {
+    fn ids(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
+    }
+}
+
 pub struct Authenticator {
     bus: Bus,
     changes: Changes,
@@ -149,6 +159,7 @@ pub struct Authenticator {
     sessions: Kept<Option<Person>>,
     api_keys: Kept<Option<Key>>,
     widgets: Kept<Option<Session>>,
+    sites: Kept<Option<Sites>>,
 }
 
 impl Authenticator {
@@ -165,6 +176,7 @@ impl Authenticator {
             sessions: kept(100_000),
             api_keys: kept(100_000),
             widgets: kept(200_000),
+            sites: kept(100_000),
         }
     }
 
@@ -330,6 +342,26 @@ impl Authenticator {
             return Err(problem);
         }
         Ok(self.jwks.read().await.clone())
+    }
+
+    /// Whether pages of this origin may hold a company's widget, or any company's. When nobody can say, they may: what a
+    /// customer wants is not lost for it, and the token still opens one session only.
+    pub async fn embeds(&self, edge: &Edge, origin: &str, company: Option<&str>) -> bool {
+        if origin.len() > 300 || origin == "null" {
+            return false;
+        }
+        let sites = self.resolve(edge, &self.sites, hash(origin), || async {
+            let message = identity::ResolveOriginRequest { origin: origin.to_owned() };
+            let mut client = DirectoryServiceClient::new(edge.upstreams.get("identity")?.channel());
+            let found = client.resolve_origin(ask(edge, "identity", message)?).await?.into_inner();
+            // None at all is kept like "not there".
+            Some(Sites(found.company_ids)).filter(|s| !s.0.is_empty()).ok_or(Status::not_found("no company"))
+        });
+        match sites.await {
+            Ok(Some(sites)) => company.is_none_or(|id| sites.0.iter().any(|s| s == id)),
+            Ok(None) => false,
+            Err(_) => true,
+        }
     }
 
     async fn widget(&self, edge: &Edge, token: &str) -> Result<Session, Problem> {

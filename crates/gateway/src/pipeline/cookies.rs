@@ -4,7 +4,7 @@
 
 use aws_lc_rs::{constant_time, hmac};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use kit::ExposeSecret;
 use kit::config::Common;
 use proto::edge::Auth;
@@ -83,20 +83,29 @@ pub fn check(edge: &Edge, parts: &Parts, session: &str) -> Result<(), Problem> {
 
 /// Whether the page that sent the request is ours: by `Origin`, and where a browser sends none, by what it says itself.
 fn own_page(edge: &Edge, parts: &Parts) -> Result<(), Problem> {
-    let text = |name: HeaderName| parts.headers.get(name).and_then(|v| v.to_str().ok());
-    let ours = match text(header::ORIGIN) {
-        Some(origin) => {
-            let host = text(header::HOST).or_else(|| parts.uri.authority().map(|a| a.as_str()));
-            let same = origin.split_once("://").map(|(_, place)| place) == host && host.is_some();
-            same || edge.config.allowed_origins.iter().any(|o| o == origin)
-        }
-        None => text(HeaderName::from_static("sec-fetch-site")) == Some("same-origin"),
+    let ours = match origin(parts) {
+        Some(origin) => is_ours(edge, parts, origin),
+        None => parts.headers.get("sec-fetch-site").is_some_and(|v| v.as_bytes() == b"same-origin"),
     };
-    if ours {
-        Ok(())
-    } else {
-        Err(Problem::forbidden("origin_not_allowed", "this origin may not act for a signed-in person"))
-    }
+    if ours { Ok(()) } else { Err(foreign()) }
+}
+
+/// The origin of the page a request comes from.
+pub fn origin(parts: &Parts) -> Option<&str> {
+    parts.headers.get(header::ORIGIN).and_then(|v| v.to_str().ok())
+}
+
+/// Whether an origin is the one we are reached at, or one of the configured ones.
+pub fn is_ours(edge: &Edge, parts: &Parts, origin: &str) -> bool {
+    let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok());
+    let host = host.or_else(|| parts.uri.authority().map(|a| a.as_str()));
+    let same = host.is_some() && origin.split_once("://").map(|(_, place)| place) == host;
+    same || edge.config.allowed_origins.iter().any(|o| o == origin)
+}
+
+/// The refusal of a page that is not ours.
+pub fn foreign() -> Problem {
+    Problem::forbidden("origin_not_allowed", "pages of this origin may not do this")
 }
 
 /// What a request of a browser says that stands in its cookies and not in its body.

@@ -2,6 +2,7 @@
 //! and mode, access rule, rate limit, idempotency key, call, error shape, access log.
 
 pub mod access;
+pub mod address;
 pub mod auth;
 pub mod cache;
 pub mod conditional;
@@ -27,6 +28,7 @@ use proto::google::api::HttpBody;
 use tonic::metadata::MetadataMap;
 use tracing::Instrument;
 
+use self::auth::Who;
 use crate::Edge;
 use crate::edge::bind;
 use crate::edge::descriptors::{Body, Operation};
@@ -104,6 +106,12 @@ async fn run(edge: &Edge, op: &Operation, request: Request, id: &str) -> Result<
         content_type(op, &parts.headers, &body)?;
         let who = edge.auth.who(edge, op, &parts).await?;
         let caller = access::caller(op, &who, &parts, id)?;
+        if let (Who::Widget(session), Some(origin)) = (&who, cookies::origin(&parts))
+            && !cookies::is_ours(edge, &parts, origin)
+            && !edge.auth.embeds(edge, origin, Some(&session.company)).await
+        {
+            return Err(cookies::foreign());
+        }
         edge.rates.admit(op.rate(), &caller, &parts)?;
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
         let shared = edge.shared.key(op, &caller, target);

@@ -15,6 +15,7 @@ mod documents;
 mod idempotency;
 mod json;
 mod limits;
+mod pages;
 mod shared;
 mod upload;
 mod world;

@@ -2,7 +2,7 @@
 //! and keys, answers every other rpc with what the test said, and remembers what it was asked.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,6 +52,10 @@ pub struct Behind {
     pub person: Arc<Mutex<identity::ResolvedSession>>,
     /// The scopes of the one key.
     pub scopes: Arc<Mutex<Vec<String>>>,
+    /// Where companies' widgets may be.
+    pub origins: Arc<Mutex<HashMap<String, Vec<String>>>>,
+    /// Identity answers nothing any more.
+    pub deaf: Arc<AtomicBool>,
     signing: Arc<SigningKey>,
     inner: Arc<SigningKey>,
     clock: MovedClock,
@@ -101,6 +105,8 @@ impl World {
             asked: Arc::default(),
             resolved: Arc::default(),
             person: Arc::new(Mutex::new(person)),
+            origins: Arc::default(),
+            deaf: Arc::default(),
             scopes: Arc::new(Mutex::new(SCOPES.map(String::from).to_vec())),
             signing: Arc::new(SigningKey::from_seed(&SigningKey::new_seed()).unwrap()),
             inner: Arc::new(SigningKey::from_seed(&seed).unwrap()),
@@ -220,6 +226,9 @@ async fn answer(State(behind): State<Behind>, request: Request) -> Response {
     let verifier =
         Verifier::new(format!("{service}-svc"), &[behind.inner.public()], Arc::new(behind.clock.clone()));
     let Ok(caller) = verifier.unwrap().verify(&bearer) else { return status(16) };
+    if service == "identity" && behind.deaf.load(Ordering::SeqCst) {
+        return status(14);
+    }
     if let Some(known) = who(&behind, &rpc, &message) {
         behind.resolved.fetch_add(1, Ordering::SeqCst);
         return known.map_or_else(status, framed);
@@ -270,6 +279,11 @@ fn who(behind: &Behind, rpc: &str, message: &Bytes) -> Option<Result<Bytes, u16>
                 company_status: "active".into(),
             }
             .encode_to_vec()
+        }
+        "retention.identity.v1.DirectoryService.ResolveOrigin" => {
+            let asked = identity::ResolveOriginRequest::decode(message.clone()).unwrap();
+            let company_ids = behind.origins.lock().unwrap().get(&asked.origin).cloned().unwrap_or_default();
+            identity::ResolvedOrigin { company_ids }.encode_to_vec()
         }
         "retention.content.v1.FlowSessionService.ResolveFlowToken" => {
             let asked = content::ResolveFlowTokenRequest::decode(message.clone()).unwrap();

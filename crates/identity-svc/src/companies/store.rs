@@ -16,6 +16,7 @@ impl Record for Company {
             Index::on(&["body.slug"]).unique(),
             Index::on(&["body.public_key"]).unique(),
             Index::on(&["body.status", "_id"]),
+            Index::on(&["body.widget_origins"]),
         ]
     }
 }
@@ -42,6 +43,14 @@ impl CompanyStore {
     pub async fn by_any(&self, key: &str) -> Result<Option<Stored<Company>>, store::Error> {
         let filter = doc! { "$or": [{ "_id": key }, { "body.slug": key }, { "body.public_key": key }] };
         self.companies.find(&Scope::platform(), filter).await
+    }
+
+    /// The companies that allow their widget in pages of an origin.
+    pub async fn embedded_at(&self, origin: &str) -> Result<Vec<String>, store::Error> {
+        let page = PageRequest::new(100, "");
+        let allowing = doc! { "body.widget_origins": origin };
+        let found = self.companies.list(&Scope::platform(), allowing, Sort::Oldest, &page).await?;
+        Ok(found.items.into_iter().map(|c| c.id).collect())
     }
 
     /// Newest first; `only` restricts to these ids.

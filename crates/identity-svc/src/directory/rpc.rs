@@ -78,6 +78,11 @@ impl DirectoryService for Directory {
         }))
     }
 
+    async fn resolve_origin(&self, request: Request<pb::ResolveOriginRequest>) -> Reply<pb::ResolvedOrigin> {
+        let company_ids = self.companies.embedded_at(&request.get_ref().origin).await.map_err(wrong)?;
+        Ok(Response::new(pb::ResolvedOrigin { company_ids }))
+    }
+
     async fn list_recipients(
         &self,
         request: Request<pb::ListRecipientsRequest>,
