@@ -42,6 +42,13 @@ pub struct Config {
     /// Multiplies every rate limit; load tests turn it up.
     #[arg(long, env = "RETENTION_RATE_SCALE", default_value_t = 1)]
     pub rate_scale: u32,
+    /// clamd, which looks for malware in uploaded files, such as `127.0.0.1:3310`; without it nobody does. Its
+    /// `StreamMaxLength` must be at least 200 MB.
+    #[arg(long, env = "RETENTION_CLAMD_ADDR")]
+    pub clamd_addr: Option<String>,
+    /// Files go through unscanned while clamd does not answer; else they are refused.
+    #[arg(long, env = "RETENTION_CLAMD_OPTIONAL", default_value_t = false, action = clap::ArgAction::Set)]
+    pub clamd_optional: bool,
     /// How many seconds a request may take.
     #[arg(long, env = "RETENTION_REQUEST_SECONDS", default_value_t = 30)]
     pub request_seconds: u64,

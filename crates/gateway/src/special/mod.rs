@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod docs;
 pub mod hosted;
 pub mod inbound;
+pub mod scan;
 pub mod ui;
 pub mod upload;
 

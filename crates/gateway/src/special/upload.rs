@@ -19,6 +19,7 @@ use proto::edge::RateClass;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::scan::{Scan, Sniff};
 use crate::Edge;
 use crate::edge::descriptors::Operation;
 use crate::edge::problem::Problem;
@@ -77,7 +78,7 @@ async fn upload(edge: &Edge, rule: &Operation, request: Request, id: &str) -> Re
     let request = upstream.request(&caller, DEADLINE, ReceiverStream::new(incoming))?;
     // While the form is read the call runs; a broken form drops the call, which ends without the mark of a whole file.
     let mut call = std::pin::pin!(client.upload_usage(request));
-    let mut reading = std::pin::pin!(forward(form, pieces));
+    let mut reading = std::pin::pin!(forward(edge, form, pieces));
     let reply = tokio::select! {
         read = &mut reading => {
             read?;
@@ -112,8 +113,9 @@ async fn text(mut field: Field<'_>) -> Result<String, Problem> {
     String::from_utf8(read).map_err(|_| Problem::bad_request("invalid_form", "a part is not UTF-8"))
 }
 
-/// Reads the form: text parts make the head, then the file follows in pieces, and the mark of its end.
-async fn forward(mut form: Multipart, pieces: mpsc::Sender<UploadPart>) -> Result<(), Problem> {
+/// Reads the form: text parts make the head, then the file follows in pieces, and the mark of its end, once it is known
+/// to be what it should be.
+async fn forward(edge: &Edge, mut form: Multipart, pieces: mpsc::Sender<UploadPart>) -> Result<(), Problem> {
     let mut head = UploadHead::default();
     while let Some(mut field) = form.next_field().await.map_err(broken)? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -123,6 +125,7 @@ async fn forward(mut form: Multipart, pieces: mpsc::Sender<UploadPart>) -> Resul
         }
         head.file_name = field.file_name().map(sanitised).unwrap_or_default();
         head.content_type = field.content_type().unwrap_or_default().to_owned();
+        let (mut sniff, mut scan) = (Sniff::new(&head.content_type), Scan::begin(&edge.config).await?);
         send(&pieces, Part::Head(head)).await?;
         let mut sent = 0_u64;
         while let Some(chunk) = field.chunk().await.map_err(broken)? {
@@ -130,8 +133,15 @@ async fn forward(mut form: Multipart, pieces: mpsc::Sender<UploadPart>) -> Resul
             if sent > LARGEST {
                 return Err(too_large());
             }
-            send(&pieces, Part::Chunk(chunk)).await?;
+            scan.pass(&chunk).await?;
+            if let Some(chunk) = sniff.pass(chunk)? {
+                send(&pieces, Part::Chunk(chunk)).await?;
+            }
         }
+        if let Some(rest) = sniff.end()? {
+            send(&pieces, Part::Chunk(rest)).await?;
+        }
+        scan.end().await?;
         return send(&pieces, Part::End(true)).await;
     }
     Err(Problem::fields(vec![kit::FieldError::new("file", "required", "the form has no part `file`")]))

@@ -16,6 +16,7 @@ mod idempotency;
 mod json;
 mod limits;
 mod pages;
+mod scan;
 mod shared;
 mod upload;
 mod world;
