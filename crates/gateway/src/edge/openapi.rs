@@ -8,7 +8,7 @@ use proto::edge::Auth;
 use serde_json::{Map, Value, json};
 
 use super::descriptors::{Body, Operation};
-use super::schema::{Comments, Schemas};
+use super::schema::{Comments, Schemas, is_required};
 
 /// The document.
 pub fn document(operations: &[Arc<Operation>]) -> Value {
@@ -30,7 +30,7 @@ pub fn document(operations: &[Arc<Operation>]) -> Value {
             "title": "Retention Stack",
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "Keeps subscription customers, fairly.",
-            "description": "Money is in whole minor units of the currency, times are RFC 3339 in UTC, lists page by `cursor`. Errors are `application/problem+json` with a stable `code`.",
+            "description": "Money is in whole minor units of the currency, times are RFC 3339 in UTC, lists page by `cursor`. Errors are `application/problem+json` with a stable `code`. In a body, a field that is `null` is as good as one that is left out.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
@@ -130,7 +130,12 @@ fn query(field: &FieldDescriptor, prefix: &str, schemas: &mut Schemas<'_>) -> Ve
             if let Some(known) = schema.get_mut("enum").and_then(Value::as_array_mut) {
                 known.retain(|v| v != "unspecified");
             }
-            vec![json!({ "name": name, "in": "query", "schema": schema, "description": description })]
+            let mut parameter =
+                json!({ "name": name, "in": "query", "schema": schema, "description": description });
+            if prefix.is_empty() && rules.is_some_and(|r| is_required(field, &r)) {
+                parameter["required"] = json!(true);
+            }
+            vec![parameter]
         }
     }
 }
@@ -149,13 +154,13 @@ fn responses(op: &Operation, schemas: &mut Schemas<'_>) -> Value {
         all.insert(status.to_string(), json!({ "description": text, "content": content }));
     };
     add(400, "The request cannot be read.");
-    if op.auth() != Auth::Public {
-        add(401, "Nobody we know.");
-        add(403, "Known, but not allowed.");
-    }
+    // Where nobody need say who they are, too: a credential that is there and not good is refused, and so is a code or link.
+    add(401, "Nobody we know.");
+    add(403, "Known, but not allowed.");
     add(404, "Not there, or another company's.");
-    if !op.is_read() {
-        add(409, "The state of things, or a newer version, stands against it.");
+    add(409, "The state of things, or a newer version, stands against it.");
+    if !op.is_read() && op.input.get_field_by_name("version").is_some() {
+        add(412, "It was changed since the version in If-Match, which may be sent instead of `version`.");
     }
     if !matches!(op.body, Body::None) {
         add(413, "More than this operation takes.");
@@ -166,6 +171,12 @@ fn responses(op: &Operation, schemas: &mut Schemas<'_>) -> Value {
     add(500, "Our fault.");
     add(503, "A part of the system does not answer; see Retry-After.");
     add(504, "A part of the system did not answer in time.");
+    if op.is_read() && op.version.is_some() {
+        all.insert(
+            "304".into(),
+            json!({ "description": "The version in If-None-Match is the present one." }),
+        );
+    }
     Value::Object(all)
 }
 
@@ -199,7 +210,7 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
     let problem = json!({ "description": "See `code`.", "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
     let mut add = |path: &str, method: &str, described: Value| {
         let mut described = described;
-        for status in ["400", "401", "403", "404", "413", "415", "422", "429", "503"] {
+        for status in ["400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503", "504"] {
             described["responses"][status] = problem.clone();
         }
         paths.entry(path.into()).or_default().insert(method.into(), described);
@@ -214,7 +225,33 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
             "summary": "A provider's webhook, signed over the raw body.",
             "parameters": [path_parameter("provider"), path_parameter("company_key")],
             "requestBody": { "required": true, "content": { "application/json": { "schema": {} } } },
-            "responses": { "200": { "description": "Stored; work follows." } },
+            "responses": { "200": { "description": "Stored; work follows.", "content": { "application/json": { "schema": {
+                "type": "object", "required": ["received"], "properties": { "received": { "type": "boolean" } } } } } } },
+        }),
+    );
+    add(
+        "/v1/versions",
+        "get",
+        json!({
+            "operationId": "Versions_List", "tags": ["Gateway"], "security": [],
+            "summary": "The versions of this API.",
+            "responses": { "200": { "description": "Newest last.", "content": { "application/json": { "schema": {
+                "type": "object", "required": ["items"], "properties": { "items": { "type": "array", "items": { "type": "object" } } } } } } } },
+        }),
+    );
+    add(
+        "/v1/me/bootstrap",
+        "get",
+        json!({
+            "operationId": "Gateway_Bootstrap", "tags": ["Gateway"], "security": [{ "person": [] }],
+            "x-roles": ["kale_admin", "ret_admin", "ret_exp"],
+            "summary": "What a dashboard needs to start: the user, the company acted for, grants, unread notifications.",
+            "responses": { "200": { "description": "All of it.", "content": { "application/json": { "schema": {
+                "type": "object", "required": ["user", "company", "mode", "grants", "unread"], "properties": {
+                    "user": { "$ref": "#/components/schemas/identity.User" },
+                    "company": { "anyOf": [{ "$ref": "#/components/schemas/identity.Company" }, { "type": "null" }] },
+                    "mode": { "type": ["string", "null"] }, "grants": { "type": "array", "items": { "type": "string" } },
+                    "unread": { "type": ["integer", "null"] } } } } } } },
         }),
     );
     let text = |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });

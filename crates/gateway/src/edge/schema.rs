@@ -73,7 +73,7 @@ impl<'a> Schemas<'a> {
         let (mut properties, mut required) = (Map::new(), Vec::new());
         for field in message.fields().filter(|f| !without.contains(&f.name())) {
             let rules = self.field_rules(&field);
-            if rules.as_ref().is_some_and(is_required) {
+            if rules.as_ref().is_some_and(|r| is_required(&field, r)) {
                 required.push(field.name().to_owned());
             }
             properties.insert(field.name().to_owned(), self.field(&field, rules.as_ref()));
@@ -116,7 +116,7 @@ impl<'a> Schemas<'a> {
             self.kind(&field.kind())
         };
         if let Some(rules) = rules {
-            constrain(&mut schema, rules);
+            constrain(&mut schema, rules, &field.kind());
         }
         let comment = self.comments.of(field.parent_message().parent_file().name(), field.path());
         if !comment.is_empty() {
@@ -164,11 +164,46 @@ fn well_known(name: &str) -> Option<Value> {
     })
 }
 
-fn is_required(rules: &DynamicMessage) -> bool {
-    let said = rules.get_field_by_name("required").and_then(|v| v.as_bool()).unwrap_or(false);
-    let held =
-        |kind: &str, rule: &str| nested(rules, kind).and_then(|r| number(&r, rule)).is_some_and(|n| n > 0.0);
-    said || held("string", "min_len") || held("repeated", "min_items") || held("map", "min_pairs")
+/// Whether a request without the field is refused. A field that knows absence is so only where the rule says it; the
+/// zero of any other is held to the rules like every value.
+pub fn is_required(field: &FieldDescriptor, rules: &DynamicMessage) -> bool {
+    let flag = |name: &str| rules.get_field_by_name(name).and_then(|v| v.as_bool()).unwrap_or(false);
+    if flag("required") {
+        return true;
+    }
+    // IGNORE_IF_ZERO_VALUE and IGNORE_ALWAYS.
+    let ignored = rules.get_field_by_name("ignore").and_then(|v| v.as_enum_number()).unwrap_or_default() > 0;
+    if field.supports_presence() || ignored {
+        return false;
+    }
+    let held = |kind: &str, rule: &str, least: f64| {
+        nested(rules, kind).and_then(|r| number(&r, rule)).is_some_and(|n| n >= least)
+    };
+    let counted = [("string", "min_len"), ("string", "len"), ("repeated", "min_items"), ("map", "min_pairs")];
+    let whole = ["int32", "int64", "uint32", "uint64", "double", "float"];
+    counted.iter().any(|(kind, rule)| held(kind, rule, 1.0))
+        || whole.iter().any(|kind| held(kind, "gt", 0.0) || held(kind, "gte", f64::MIN_POSITIVE))
+        || matches!(field.kind(), Kind::Enum(_)) && !enum_allows(rules, 0)
+        || texts(rules).is_some_and(|known| !known.iter().any(String::is_empty))
+}
+
+/// Whether a rule of an enum lets a number pass.
+fn enum_allows(rules: &DynamicMessage, number: i32) -> bool {
+    let Some(held) = nested(rules, "enum") else { return true };
+    let listed = |name: &str| {
+        let list = held.get_field_by_name(name)?;
+        let list = list.as_list()?;
+        (!list.is_empty()).then(|| list.iter().any(|n| n.as_i32() == Some(number)))
+    };
+    listed("in").unwrap_or(true) && !listed("not_in").unwrap_or(false)
+}
+
+/// The texts a rule lists, where it does.
+fn texts(rules: &DynamicMessage) -> Option<Vec<String>> {
+    let held = nested(rules, "string")?;
+    let list = held.get_field_by_name("in")?;
+    let known: Vec<_> = list.as_list()?.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect();
+    (!known.is_empty()).then_some(known)
 }
 
 fn nested(rules: &DynamicMessage, name: &str) -> Option<DynamicMessage> {
@@ -193,17 +228,17 @@ fn number(rules: &DynamicMessage, name: &str) -> Option<f64> {
 }
 
 /// The rules that JSON Schema can say too.
-fn constrain(schema: &mut Value, rules: &DynamicMessage) {
-    let mut set = |key: &str, value: Option<f64>| {
-        if let Some(value) = value {
-            #[expect(clippy::cast_possible_truncation, reason = "whole bounds are written as whole numbers")]
-            let value = if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };
-            schema[key] = value;
-        }
-    };
+fn constrain(schema: &mut Value, rules: &DynamicMessage, kind: &Kind) {
+    if let Kind::Enum(names) = kind
+        && let Some(known) = schema.get_mut("enum").and_then(Value::as_array_mut)
+    {
+        let allowed = names.values().filter(|v| enum_allows(rules, v.number()));
+        *known = allowed.map(|v| json!(short_name(names, v.name()))).collect();
+        return;
+    }
     if let Some(text) = nested(rules, "string") {
-        set("minLength", number(&text, "min_len").or_else(|| number(&text, "len")));
-        set("maxLength", number(&text, "max_len").or_else(|| number(&text, "len")));
+        bound(schema, "minLength", number(&text, "min_len").or_else(|| number(&text, "len")));
+        bound(schema, "maxLength", number(&text, "max_len").or_else(|| number(&text, "len")));
         if let Some(pattern) =
             text.has_field_by_name("pattern").then(|| text.get_field_by_name("pattern")).flatten()
         {
@@ -217,24 +252,48 @@ fn constrain(schema: &mut Value, rules: &DynamicMessage) {
                 schema["format"] = json!(format);
             }
         }
+        if let Some(known) = texts(rules) {
+            schema["enum"] = json!(known);
+        }
         return;
     }
     if let Some(list) = nested(rules, "repeated") {
-        set("minItems", number(&list, "min_items"));
-        set("maxItems", number(&list, "max_items"));
+        bound(schema, "minItems", number(&list, "min_items"));
+        bound(schema, "maxItems", number(&list, "max_items"));
+        if let (Some(rules), Some(items)) = (nested(&list, "items"), schema.get_mut("items")) {
+            constrain(items, &rules, kind);
+        }
         return;
     }
     if let Some(map) = nested(rules, "map") {
-        set("minProperties", number(&map, "min_pairs"));
-        set("maxProperties", number(&map, "max_pairs"));
+        bound(schema, "minProperties", number(&map, "min_pairs"));
+        bound(schema, "maxProperties", number(&map, "max_pairs"));
+        let Kind::Message(entry) = kind else { return };
+        if let (Some(rules), Some(values)) = (nested(&map, "values"), schema.get_mut("additionalProperties"))
+        {
+            constrain(values, &rules, &entry.map_entry_value_field().kind());
+        }
+        if let Some(rules) = nested(&map, "keys") {
+            let mut keys = json!({ "type": "string" });
+            constrain(&mut keys, &rules, &Kind::String);
+            schema["propertyNames"] = keys;
+        }
         return;
     }
     for kind in ["int32", "int64", "uint32", "uint64", "double", "float"] {
         if let Some(bounds) = nested(rules, kind) {
-            set("minimum", number(&bounds, "gte"));
-            set("maximum", number(&bounds, "lte"));
-            set("exclusiveMinimum", number(&bounds, "gt"));
-            set("exclusiveMaximum", number(&bounds, "lt"));
+            bound(schema, "minimum", number(&bounds, "gte"));
+            bound(schema, "maximum", number(&bounds, "lte"));
+            bound(schema, "exclusiveMinimum", number(&bounds, "gt"));
+            bound(schema, "exclusiveMaximum", number(&bounds, "lt"));
         }
+    }
+}
+
+fn bound(schema: &mut Value, key: &str, value: Option<f64>) {
+    if let Some(value) = value {
+        #[expect(clippy::cast_possible_truncation, reason = "whole bounds are written as whole numbers")]
+        let value = if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };
+        schema[key] = value;
     }
 }

@@ -10,7 +10,7 @@ use axum::extract::multipart::Field;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use http::header;
+use http::{HeaderValue, Method, header};
 use prost::Message as _;
 use proto::analytics::product_usage_service_client::ProductUsageServiceClient;
 use proto::analytics::upload_part::Part;
@@ -40,19 +40,30 @@ const RULE: &str = "retention.analytics.v1.ProductUsageService.ConfirmUpload";
 /// The POST beside the operations that the descriptors have at the same path.
 pub fn beside(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> anyhow::Result<MethodRouter> {
     let rule = edge.operation(RULE).context("the rpc whose access rule uploads go by is not there")?.clone();
-    let edge_here = edge.clone();
-    let post = axum::routing::post(move |request: Request| {
-        let (edge, rule) = (edge_here.clone(), rule.clone());
-        around(ROUTE.to_owned(), request, move |request, id| async move {
-            upload(&edge, &rule, request, &id).await
-        })
+    let edge = edge.clone();
+    let allow = ops.iter().map(|op| op.method.as_str()).chain(["POST"]).collect::<Vec<_>>().join(", ");
+    let all = axum::routing::any(move |request: Request| {
+        let (edge, rule, ops, allow) = (edge.clone(), rule.clone(), ops.clone(), allow.clone());
+        async move {
+            if request.method() == Method::POST {
+                return around(ROUTE.to_owned(), request, move |request, id| async move {
+                    upload(&edge, &rule, request, &id).await
+                })
+                .await;
+            }
+            let mut response = dispatch(edge, ops, request).await;
+            // The descriptors do not know of the POST.
+            if let Some(header) = response.headers_mut().get_mut(header::ALLOW)
+                && let Ok(value) = HeaderValue::from_str(&allow)
+            {
+                *header = value;
+            }
+            response
+        }
     });
-    let others = edge.clone();
     // The form has a limit of its own, far below that of a file, unless told otherwise.
     let most = usize::try_from(LARGEST)?.saturating_add(4 * LARGEST_TEXT);
-    Ok(post
-        .layer(DefaultBodyLimit::max(most))
-        .fallback(move |request: Request| dispatch(others.clone(), ops.clone(), request)))
+    Ok(all.layer(DefaultBodyLimit::max(most)))
 }
 
 async fn upload(edge: &Edge, rule: &Operation, request: Request, id: &str) -> Result<Response, Problem> {

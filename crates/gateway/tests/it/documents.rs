@@ -70,3 +70,35 @@ async fn versions_keys_and_probes_answer() {
     assert_eq!((me["mode"].as_str(), me["unread"].as_i64()), (Some("live"), Some(0)));
     assert!(me["flags"].is_object());
 }
+
+#[tokio::test]
+async fn each_path_says_all_its_methods() {
+    let world = World::new().await;
+    let document: Value =
+        world.request("GET", "/v1/openapi.json").send().await.unwrap().json().await.unwrap();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let answer = world.request("TRACE", &path.replace(['{', '}'], "")).send().await.unwrap();
+        assert_eq!(answer.status(), 405, "{path}");
+        let allowed = answer.headers()["allow"].to_str().unwrap().to_lowercase();
+        for method in methods.as_object().unwrap().keys() {
+            assert!(allowed.split(", ").any(|m| m == method), "{path} has {method}, and says {allowed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_description_holds_the_rules_a_request_is_held_to() {
+    let document: Value = serde_json::from_str(&gateway::openapi_document().unwrap()).unwrap();
+    let of = |name: &str| document["components"]["schemas"][name].clone();
+    // One of several is not required, however long it must be when it is there.
+    assert_eq!(of("content.Rule")["required"], Value::Null);
+    // Zero is no version, and "unspecified" no kind.
+    let described = |path: &str| {
+        document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"].clone()
+    };
+    let publish = described("/v1/cards/{id}/publish");
+    assert!(publish["required"].as_array().unwrap().contains(&"version".into()), "{publish}");
+    let key = described("/v1/companies/{id}/api-keys");
+    assert_eq!(key["properties"]["mode"]["enum"], serde_json::json!(["live", "test"]));
+    assert!(key["properties"]["scopes"]["items"]["enum"].as_array().unwrap().len() > 5, "{key}");
+}
