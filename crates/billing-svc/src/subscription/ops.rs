@@ -71,6 +71,17 @@ impl Subscriptions {
         Ok(self.store.list(caller.scope()?, filter, page).await?)
     }
 
+    /// All of a customer's. One who is not there, or is another company's, is not one without subscriptions.
+    pub async fn of_customer(
+        &self,
+        caller: &Caller,
+        customer: String,
+        page: &PageRequest,
+    ) -> Result<Page<Stored<Subscription>>> {
+        self.customers.get(caller.scope()?, &customer).await?;
+        self.list(caller, &Filter { state: None, customer_id: Some(customer) }, page).await
+    }
+
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Subscription>> {
         Ok(self.store.get(scope, id).await?)
     }

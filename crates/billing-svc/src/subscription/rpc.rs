@@ -51,8 +51,8 @@ impl SubscriptionService for Rpc {
     ) -> Reply<pb::ListSubscriptionsResponse> {
         let caller = Caller::of(&request)?;
         let pb::ListCustomerSubscriptionsRequest { id, limit, cursor } = request.into_inner();
-        let filter = Filter { state: None, customer_id: Some(id) };
-        self.list(&caller, &filter, &PageRequest::new(limit, cursor)).await
+        let found = self.0.of_customer(&caller, id, &PageRequest::new(limit, cursor)).await;
+        Ok(listed(found.map_err(wrong)?))
     }
 
     async fn refresh_subscription(
@@ -104,10 +104,14 @@ impl Rpc {
         filter: &Filter,
         page: &PageRequest,
     ) -> Reply<pb::ListSubscriptionsResponse> {
-        let page = self.0.list(caller, filter, page).await.map_err(wrong)?.map(subscription_to);
-        let next_cursor = page.next_cursor.unwrap_or_default();
-        Ok(Response::new(pb::ListSubscriptionsResponse { items: page.items, next_cursor }))
+        Ok(listed(self.0.list(caller, filter, page).await.map_err(wrong)?))
     }
+}
+
+fn listed(page: kit::Page<Stored<Subscription>>) -> Response<pb::ListSubscriptionsResponse> {
+    let page = page.map(subscription_to);
+    let next_cursor = page.next_cursor.unwrap_or_default();
+    Response::new(pb::ListSubscriptionsResponse { items: page.items, next_cursor })
 }
 
 fn subject_to(subject: Subject) -> pb::FlowSubject {

@@ -46,7 +46,9 @@ impl AuditService for Rpc {
             from: from.as_ref().and_then(kit::time::from_proto),
             to: to.as_ref().and_then(kit::time::from_proto),
         };
-        let pieces = self.0.export(&caller, search, format).map(move |piece| {
+        // An end without text: a file of no entries says its type, too.
+        let end = futures_util::stream::once(async { Ok(String::new()) });
+        let pieces = self.0.export(&caller, search, format).chain(end).map(move |piece| {
             let content_type = format.content_type().to_owned();
             piece.map_err(wrong).map(|text| HttpBody {
                 content_type,

@@ -98,9 +98,12 @@ async fn the_trail_leaves_as_a_file() {
         let disposition = answer.metadata().get("content-disposition").unwrap().clone();
         assert!(disposition.to_str().unwrap().contains(&company.id));
         let (mut stream, mut text) = (answer.into_inner(), String::new());
+        let mut types = std::collections::BTreeSet::new();
         while let Some(piece) = stream.message().await.unwrap() {
             text += std::str::from_utf8(&piece.data).unwrap();
+            types.insert(piece.content_type);
         }
+        assert_eq!(types.len(), 1, "a file of no entries says its type, too");
         text
     };
     let text = testkit::eventually("both invitations and their acceptance", async || {
@@ -110,6 +113,7 @@ async fn the_trail_leaves_as_a_file() {
             .then_some(text)
     })
     .await;
+    assert_eq!(export(pb::AuditFormat::Jsonl, "nobody.does_this").await, "");
     for line in text.lines() {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(entry["company_id"], company.id);

@@ -72,14 +72,15 @@ impl Books {
     ) -> store::Result<Imported> {
         let Fixtures { rows, prices } = fixtures;
         let mut imported = Imported::default();
-        let (mut accounts, mut contracts, mut own) = (Vec::new(), Vec::new(), BTreeMap::new());
+        // Of rows about the same customer or subscription the last one counts, and is the one written.
+        let (mut accounts, mut contracts, mut own) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (n, row) in (0..).zip(rows) {
             match read(row, now) {
                 Err(error) => imported.errors.push((n, error)),
                 Ok((account, contract)) => {
                     own.entry(contract.price_id.clone()).or_insert_with(|| tariff(&contract));
-                    accounts.push((id_of(scope, "customer", &account.external_id), account));
-                    contracts.push((id_of(scope, "subscription", &contract.external_id), contract));
+                    accounts.insert(id_of(scope, "customer", &account.external_id), account);
+                    contracts.insert(id_of(scope, "subscription", &contract.external_id), contract);
                     imported.rows += 1;
                 }
             }
@@ -104,8 +105,8 @@ impl Books {
         let (with_prices, with_rows) =
             if accounts.is_empty() { (events, Vec::new()) } else { (Vec::new(), events) };
         Self::write(&self.tariffs, scope, given, with_prices).await?;
-        Self::write(&self.accounts, scope, accounts, with_rows).await?;
-        Self::write(&self.contracts, scope, contracts, Vec::new()).await?;
+        Self::write(&self.accounts, scope, accounts.into_iter().collect(), with_rows).await?;
+        Self::write(&self.contracts, scope, contracts.into_iter().collect(), Vec::new()).await?;
         Ok(imported)
     }
 
