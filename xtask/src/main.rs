@@ -1,10 +1,11 @@
-//! One command per intention: `cargo xtask up | down | status | test | bench | load | link | verify-audit | ci | tidy | openapi`.
+//! One command per intention: `cargo xtask up | down | status | test | bench | fuzz | load | link | verify-audit | ci | tidy | openapi`.
 
 mod bench;
 mod debs;
 mod dev;
 mod down;
 mod files;
+mod fuzz;
 mod openapi;
 mod process;
 mod replica_set;
@@ -51,6 +52,8 @@ enum Command {
     VerifyAudit,
     /// Measures a release build against bare handlers of the same run.
     Bench(bench::Options),
+    /// Sends well-formed and ill-formed requests for every operation of the API description, as each kind of caller.
+    Fuzz(fuzz::Options),
     /// Every check of the repository, then the tests; what CI runs.
     Ci,
     /// Checks the layering rules and the house rules that a compiler does not know.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Link { args } => up::link(&args),
         Command::VerifyAudit => up::verify_audit(),
         Command::Bench(options) => bench::bench(&options),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Ci => shell::run("bash", [".ci/run"]),
         Command::Tidy => tidy::tidy(),
         Command::Openapi { check } => openapi::openapi(check),

@@ -31,6 +31,10 @@ fn run() -> Result<()> {
         .subcommand(
             load::LinkOptions::augment_args(Command::new("link"))
                 .about("Make a fresh link to the hosted cancel page of a loaded company"),
+        )
+        .subcommand(
+            load::TokenOptions::augment_args(Command::new("token"))
+                .about("Sign a person in by the mailed code and print the access token"),
         );
     let matches = command.get_matches();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -40,6 +44,9 @@ fn run() -> Result<()> {
             runtime.block_on(load::run(load::Options::from_arg_matches(said)?, Arc::new(SystemClock)))
         }
         Some(("link", said)) => runtime.block_on(load::run_link(load::LinkOptions::from_arg_matches(said)?)),
+        Some(("token", said)) => {
+            runtime.block_on(load::run_token(load::TokenOptions::from_arg_matches(said)?))
+        }
         // clap refuses what is not listed above.
         _ => Ok(()),
     }

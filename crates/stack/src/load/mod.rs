@@ -10,6 +10,7 @@ mod progress;
 mod rows;
 mod steps;
 mod telco;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -25,6 +26,7 @@ pub use link::LinkOptions;
 use mailbox::Mailbox;
 use progress::done;
 use rows::Row;
+pub use token::{TokenOptions, run as run_token};
 
 /// How many customers are named as ones to try the flow with.
 const TO_TRY: usize = 5;
