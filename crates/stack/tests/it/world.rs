@@ -72,6 +72,7 @@ pub async fn until_ready(name: &str, address: &str) {
 /// All services in the test's own process.
 pub struct World {
     pub stack: Running,
+    pub clock: kit::clock::MovedClock,
     site: Site,
 }
 
@@ -93,11 +94,12 @@ impl World {
     pub async fn start_with<const N: usize>(more: [(&str, String); N]) -> Self {
         let mut site = Site::new().await;
         site.settings.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        let clock = testkit::clock();
         let options = Options {
             only: Vec::new(),
             settings: site.settings.clone(),
             listen: BTreeMap::new(),
-            clock: Arc::new(testkit::clock()),
+            clock: Arc::new(clock.clone()),
             drain: Duration::from_secs(5),
         };
         let stack = stack::start(options).await.unwrap();
@@ -105,6 +107,6 @@ impl World {
         for name in stack.names() {
             until_ready(name, &stack.address(name).unwrap()).await;
         }
-        Self { stack, site }
+        Self { stack, clock, site }
     }
 }
