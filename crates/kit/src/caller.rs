@@ -327,7 +327,10 @@ impl Verifier {
         // Our own clock decides below: it may be ahead of the machine's.
         rules.validate_exp = false;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|_| refused())?.claims;
-        let in_time = claims.exp > now.as_second() && claims.iat <= now.as_second() + 60;
+        let life = i64::try_from(LIFETIME.as_secs()).unwrap_or(60);
+        let in_time = claims.exp > now.as_second()
+            && claims.iat <= now.as_second() + 60
+            && claims.exp.saturating_sub(claims.iat) <= life;
         if in_time { Ok((Arc::new(claims.caller), claims.exp)) } else { Err(refused()) }
     }
 }
@@ -339,7 +342,7 @@ fn refused() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::MovedClock;
+    use crate::clock::{Clock as _, MovedClock};
 
     fn setup() -> (Minter, Verifier, MovedClock) {
         crate::run::crypto();
@@ -370,6 +373,61 @@ mod tests {
         assert!(verifier.verify(&token).is_ok());
         clock.advance(jiff::SignedDuration::from_secs(61));
         assert!(verifier.verify(&token).is_err(), "a cached token still expires");
+    }
+
+    #[test]
+    fn what_is_no_inner_token_of_ours_is_refused() {
+        crate::run::crypto();
+        let clock = MovedClock::default();
+        let key = SigningKey::from_seed(&SigningKey::new_seed()).unwrap();
+        let verifier = Verifier::new("billing-svc", &[key.public()], Arc::new(clock.clone())).unwrap();
+        let now = clock.now().as_second();
+        let caller = Caller::internal("content-svc", None);
+        let good = serde_json::json!({ "iss": "gateway", "aud": "billing-svc", "iat": now, "exp": now + 60, "caller": caller });
+        let signed = |typ: &str, name: &str, value: serde_json::Value| {
+            let mut claims = good.clone();
+            claims[name] = value;
+            if claims[name].is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            }
+            key.sign(typ, &claims).unwrap()
+        };
+        let refused = |token: &str| verifier.verify(token).is_err();
+        assert!(!refused(&signed(TYPE, "iss", "gateway".into())), "as it should be");
+        assert!(refused(&signed("at+jwt", "iss", "gateway".into())), "an access token from the edge");
+        assert!(refused(&signed("JWT", "iss", "gateway".into())), "another kind");
+        for (name, value) in [
+            ("aud", "notify-svc".into()),
+            ("aud", "billing-svc/".into()),
+            ("aud", "Billing-svc".into()),
+            ("aud", serde_json::Value::Null),
+            ("iss", serde_json::Value::Null),
+            ("exp", serde_json::Value::Null),
+            ("exp", (now - 1).into()),
+            ("exp", (now + 60).to_string().into()),
+            ("exp", (now + 86_400).into()),
+            ("exp", i64::MAX.into()),
+            ("exp", serde_json::json!(1e300)),
+            ("iat", (now + 600).into()),
+            ("caller", serde_json::Value::Null),
+        ] {
+            assert!(refused(&signed(TYPE, name, value.clone())), "{name}: {value}");
+        }
+        let token = signed(TYPE, "iss", "gateway".into());
+        let (head, rest) = token.split_once('.').unwrap();
+        let (claims, signature) = rest.split_once('.').unwrap();
+        let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let other = |alg: &str, kid: &str| part(serde_json::json!({ "typ": TYPE, "alg": alg, "kid": kid }));
+        let mut changed = good.clone();
+        changed["caller"]["role"] = "kale_admin".into();
+        assert!(refused(&format!("{head}.{}.{signature}", part(changed))), "other claims");
+        assert!(refused(&format!("{}.{claims}.", other("none", key.kid()))), "no signature");
+        for alg in ["HS256", "ES256", "RS256", "none"] {
+            assert!(refused(&format!("{}.{claims}.{signature}", other(alg, key.kid()))), "{alg}");
+        }
+        for kid in ["", "unknown", "../../keys/1", "x' OR '1'='1"] {
+            assert!(refused(&format!("{}.{claims}.{signature}", other("EdDSA", kid))), "{kid}");
+        }
     }
 
     #[test]

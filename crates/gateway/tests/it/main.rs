@@ -12,6 +12,7 @@ mod browser;
 mod conditional;
 mod credentials;
 mod documents;
+mod forged;
 mod idempotency;
 mod json;
 mod limits;

@@ -57,6 +57,8 @@ pub struct Behind {
     /// Identity answers nothing any more.
     pub deaf: Arc<AtomicBool>,
     signing: Arc<SigningKey>,
+    /// What the signing key is made from, for tokens made by hand.
+    pub seed: String,
     inner: Arc<SigningKey>,
     clock: MovedClock,
 }
@@ -98,6 +100,7 @@ impl World {
             grants: vec!["product_upload_permitted".into(), "publish_live".into()],
             company_status: "active".into(),
         };
+        let signing = SigningKey::new_seed();
         let behind = Behind {
             answers: Arc::default(),
             faults: Arc::default(),
@@ -108,7 +111,8 @@ impl World {
             origins: Arc::default(),
             deaf: Arc::default(),
             scopes: Arc::new(Mutex::new(SCOPES.map(String::from).to_vec())),
-            signing: Arc::new(SigningKey::from_seed(&SigningKey::new_seed()).unwrap()),
+            signing: Arc::new(SigningKey::from_seed(&signing).unwrap()),
+            seed: signing.expose_secret().to_owned(),
             inner: Arc::new(SigningKey::from_seed(&seed).unwrap()),
             clock: clock.clone(),
         };
