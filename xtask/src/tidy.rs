@@ -26,6 +26,7 @@ pub fn tidy() -> Result<()> {
         }
     }
     unused_dependencies(&mut wrong)?;
+    proofs(&sources, &mut wrong)?;
     if !wrong.is_empty() {
         bail!("{} things are not tidy:\n{}", wrong.len(), wrong.join("\n"));
     }
@@ -99,6 +100,25 @@ fn unused_dependencies(wrong: &mut Vec<String>) -> Result<()> {
             {
                 wrong.push(format!("{}: nothing uses `{name}`", folder.join("Cargo.toml").display()));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Every test that `docs/security.md` names as a proof is there, and every line of its tables names one.
+fn proofs(sources: &[PathBuf], wrong: &mut Vec<String>) -> Result<()> {
+    let code: String = sources.iter().filter_map(|p| fs::read_to_string(p).ok()).collect();
+    let text = fs::read_to_string(files::root().join("docs/security.md"))?;
+    for (at, line) in
+        text.lines().enumerate().filter(|(_, l)| l.starts_with("| ") && !l.starts_with("| Source"))
+    {
+        let last = line.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let mut named = last.split('`').skip(1).step_by(2).peekable();
+        if named.peek().is_none() {
+            wrong.push(format!("docs/security.md:{}: names no test", at + 1));
+        }
+        for name in named.filter(|name| !code.contains(&format!("fn {name}("))) {
+            wrong.push(format!("docs/security.md:{}: there is no test `{name}`", at + 1));
         }
     }
     Ok(())
