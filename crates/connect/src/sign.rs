@@ -137,6 +137,12 @@ pub fn sign_stripe(secret: &SecretString, at: Timestamp, body: &[u8]) -> String 
     format!("t={time},v1={}", hex::encode(mac(secret, &[time.as_bytes(), b".", body]).as_ref()))
 }
 
+/// Signs as WorkOS does: for fakes.
+pub fn sign_workos(secret: &SecretString, at: Timestamp, body: &[u8]) -> String {
+    let time = at.as_millisecond().to_string();
+    format!("t={time}, v1={}", hex::encode(mac(secret, &[time.as_bytes(), b".", body]).as_ref()))
+}
+
 /// A header of `key=value` fields: one time, any number of signatures.
 struct Fields<'a> {
     time: &'a str,

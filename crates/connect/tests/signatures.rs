@@ -69,6 +69,25 @@ fn workos() {
 }
 
 #[test]
+fn a_secret_of_workos_is_replaced_without_a_refused_call() {
+    let [old, new]: [SecretString; 2] = ["whsec_old".into(), "whsec_new".into()];
+    let at = Timestamp::from_millisecond(1_768_478_400_123).unwrap();
+    let both = [new.clone(), old.clone()];
+    for secret in [&old, &new] {
+        let header = sign::sign_workos(secret, at, b"{}");
+        assert_eq!(sign::workos(Some(&header), b"{}", &both, at), Ok(at), "to the millisecond");
+    }
+    let header = sign::sign_workos(&old, at, b"{}");
+    assert_eq!(sign::workos(Some(&header), b"{}", &[new], at), Err(Refused::Mismatch), "replaced");
+    assert_eq!(sign::workos(Some(&header), b"{}", &[], at), Err(Refused::Unconfigured));
+    for way in [-1, 1] {
+        let off = |ms: i64| at.checked_add(SignedDuration::from_millis(way * ms)).unwrap();
+        assert!(sign::workos(Some(&header), b"{}", &both, off(180_000)).is_ok());
+        assert_eq!(sign::workos(Some(&header), b"{}", &both, off(180_001)), Err(Refused::Stale));
+    }
+}
+
+#[test]
 fn slack() {
     for c in cases("slack-signature") {
         let headers = c["headers"].as_object().unwrap();

@@ -26,6 +26,32 @@ pub struct Config {
     /// How people reach the gateway; links in mails begin with it.
     #[arg(long, env = "RETENTION_PUBLIC_URL", default_value = "http://127.0.0.1:7400")]
     pub public_url: String,
+    /// The identity provider: `none` or `workos`.
+    #[arg(long, env = "RETENTION_IDENTITY_PROVIDER", default_value = "none", value_parser = ["none", "workos"])]
+    pub identity_provider: String,
+    /// The API key at WorkOS.
+    #[arg(long, env = "RETENTION_WORKOS_API_KEY", hide_env_values = true)]
+    pub workos_api_key: Option<SecretString>,
+    /// The client id at WorkOS, such as `client_01…`.
+    #[arg(long, env = "RETENTION_WORKOS_CLIENT_ID")]
+    pub workos_client_id: Option<String>,
+    /// The secrets WorkOS signs webhooks with, comma-separated: two while one is being replaced.
+    #[arg(long, env = "RETENTION_WORKOS_WEBHOOK_SECRETS", value_delimiter = ',', hide_env_values = true)]
+    pub workos_webhook_secrets: Vec<SecretString>,
+    /// Where WorkOS is; another address for a custom domain or a fake.
+    #[arg(long, env = "RETENTION_WORKOS_URL", default_value = "https://api.workos.com")]
+    pub workos_url: String,
+    /// Issuers whose access tokens are believed, comma-separated, to the letter.
+    #[arg(
+        long,
+        env = "RETENTION_WORKOS_ISSUERS",
+        value_delimiter = ',',
+        default_value = "https://api.workos.com,https://api.workos.com/"
+    )]
+    pub workos_issuers: Vec<String>,
+    /// Providers may be called at private addresses. For local runs and tests.
+    #[arg(long, env = "RETENTION_PRIVATE_NETWORKS", default_value_t = false, action = clap::ArgAction::Set)]
+    pub private_networks: bool,
     /// How many sign-in codes one account may ask for in an hour, as long as no operator has set
     /// `sign_in.codes_per_account`.
     #[arg(long, env = "RETENTION_CODES_PER_ACCOUNT", default_value_t = 12)]

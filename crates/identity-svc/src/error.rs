@@ -5,6 +5,7 @@ use std::time::Duration;
 use kit::{Code, Coded, Fault, FieldError};
 
 use crate::secrets::VaultError;
+use crate::workos::ProviderError;
 
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -34,6 +35,11 @@ pub enum Error {
     Key,
     #[error("too many tries; wait before the next one")]
     Throttled(Duration),
+    /// Not signed by who it says it is from, or too long ago.
+    #[error("the signature is missing, wrong or too old")]
+    BadSignature,
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     #[error("a secret cannot be read")]
     Vault(#[from] VaultError),
 }
@@ -68,6 +74,19 @@ impl Coded for Error {
             Self::SessionEnded => (Code::Unauthenticated, "session_ended"),
             Self::Key => (Code::Unauthenticated, "invalid_api_key"),
             Self::Throttled(_) => (Code::Limited, "rate_limited"),
+            Self::BadSignature => (Code::Unauthenticated, "bad_signature"),
+            Self::Provider(e) => match e {
+                ProviderError::None => (Code::Refused, "sso_unavailable"),
+                ProviderError::NotFound | ProviderError::Refused(_) => {
+                    (Code::Refused, "sso_provider_refused")
+                }
+                ProviderError::Denied(_) => (Code::Unauthenticated, "sign_in_failed"),
+                ProviderError::Throttled(_)
+                | ProviderError::Down(_)
+                | ProviderError::Http(_)
+                | ProviderError::Credentials
+                | ProviderError::Unreadable(_) => (Code::Unavailable, "identity_provider_unavailable"),
+            },
             Self::Vault(_) => (Code::Internal, "secret_unreadable"),
         }
     }
@@ -85,6 +104,8 @@ impl Coded for Error {
         match self {
             Self::Throttled(after) => Some(*after),
             Self::Store(e) => e.retry_after(),
+            Self::Provider(ProviderError::Throttled(after)) => *after,
+            Self::Provider(e) if e.is_passing() => Some(Duration::from_secs(5)),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ pub mod onboarding_details;
 pub mod secrets;
 pub mod user_profiles;
 pub mod user_session;
+pub mod workos;
 
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ use user_session::{CodeStore, Keys, Limits, SessionStore, Sessions};
 pub const NAME: &str = "identity-svc";
 
 /// The collections whose events are published.
-const COLLECTIONS: [&str; 10] = [
+const COLLECTIONS: [&str; 11] = [
     "companies",
     "people",
     "members",
@@ -48,6 +49,7 @@ const COLLECTIONS: [&str; 10] = [
     "audit_entries",
     "config_changes",
     "onboardings",
+    "sso_settings",
 ];
 
 /// The use cases of all rooms, put together.
@@ -64,6 +66,7 @@ struct Rooms {
     config: GlobalConfig,
     settings: Settings,
     onboarding: OnboardingDetails,
+    sso: workos::Room,
 }
 
 impl Rooms {
@@ -85,7 +88,7 @@ impl Rooms {
             people_store.clone(),
             company_store.clone(),
             signing,
-            vault,
+            vault.clone(),
             limits,
             settings.clone(),
             clock.clone(),
@@ -103,7 +106,7 @@ impl Rooms {
             invitation::InvitationStore::open(db, clock.clone()).await?,
             people_store.clone(),
             company_store.clone(),
-            handle,
+            handle.clone(),
             settings.clone(),
             &config.public_url,
             clock.clone(),
@@ -116,7 +119,17 @@ impl Rooms {
         );
         let keys = api_key::ApiKeyStore::open(db, clock.clone()).await?;
         let keys = ApiKeys::new(keys, company_store.clone(), settings.clone(), clock.clone());
-        let audit = Audit::new(audit::AuditStore::open(db, clock).await?);
+        let audit = Audit::new(audit::AuditStore::open(db, clock.clone()).await?);
+        let sso = workos::Needs {
+            companies: company_store.clone(),
+            people: people.clone(),
+            people_store: people_store.clone(),
+            sessions: sessions.clone(),
+            vault,
+            db: handle,
+            clock,
+        };
+        let sso = Box::pin(workos::Room::open(db, config, sso)).await?;
         Ok(Self {
             companies,
             company_store,
@@ -129,13 +142,14 @@ impl Rooms {
             config: global,
             settings,
             onboarding,
+            sso,
         })
     }
 }
 
 /// The service as it runs.
 pub async fn service(config: Config) -> anyhow::Result<kit::Service> {
-    build(config, Arc::new(kit::clock::SystemClock)).await
+    Box::pin(build(config, Arc::new(kit::clock::SystemClock))).await
 }
 
 /// The service with a clock of the caller's.
@@ -146,7 +160,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let verifier = Verifier::new(NAME, &trusted, clock.clone())?;
     let db = store::connect(&config.data, NAME).await?;
     let bus = bus::Bus::connect(&config.data).await?;
-    let rooms = Rooms::open(&db, clock.clone(), &config).await?;
+    let rooms = Box::pin(Rooms::open(&db, clock.clone(), &config)).await?;
     if let Some(email) = config.bootstrap_admin.as_deref().filter(|e| !e.is_empty()) {
         rooms.people.bootstrap(email).await.context("failed to make RETENTION_BOOTSTRAP_ADMIN")?;
     }
@@ -172,6 +186,7 @@ fn assemble(
         config,
         settings,
         onboarding,
+        sso,
     } = rooms;
     let directory = directory::Directory {
         keys: keys.clone(),
@@ -184,9 +199,10 @@ fn assemble(
     let undelivered = Arc::new(invitation::Undelivered(invitations.clone()));
     let (ready_db, ready_bus, audit_bus) = (db.clone(), bus.clone(), bus.clone());
     let (mail_bus, config_bus) = (bus.clone(), bus.clone());
+    let (worker, sweep) = (sso.worker(), sso.sweep());
     let witness = Arc::new(Witness::new(onboarding.clone()));
     let (signing, timetable) = (sessions.keys().clone(), Timetable { db: db.clone(), clock });
-    let mut service = timetable.add_to(kit::Service::new(NAME), &companies, &invitations, &sessions);
+    let mut service = timetable.add_to(kit::Service::new(NAME), &companies, &invitations, &sessions, &sso);
     for family in onboarding_details::FAMILIES {
         let (bus, witness) = (bus.clone(), witness.clone());
         service = service
@@ -212,6 +228,9 @@ fn assemble(
         )))
         .room(pb::directory_service_server::DirectoryServiceServer::new(directory))
         .room(pb::jwks_service_server::JwksServiceServer::new(jwks))
+        .room(pb::workos_service_server::WorkosServiceServer::new(sso.rpc()))
+        .task("sso_inbox", move |stop| worker.run(stop))
+        .task("sso_sessions", move |stop| sweep.run(stop))
         .task("outbox", move |stop| store::outbox::relay(db, COLLECTIONS.to_vec(), bus, stop))
         .task("audit", move |stop| audit_bus.subscribe(NAME, "audit", recorder, stop))
         .task("notification", move |stop| mail_bus.subscribe(NAME, "notification", undelivered, stop))
@@ -243,6 +262,7 @@ impl Timetable {
         companies: &Companies,
         invitations: &Invitations,
         sessions: &Sessions,
+        sso: &workos::Room,
     ) -> kit::Service {
         let (companies, invitations) = (companies.clone(), invitations.clone());
         let (keys, sessions) = (sessions.keys().clone(), sessions.clone());
@@ -253,6 +273,11 @@ impl Timetable {
         let service = self.job(service, "invitation_expiry", "*/10 * * * *", move || {
             let invitations = invitations.clone();
             async move { Ok(invitations.expire().await?) }
+        });
+        let cursor = sso.cursor();
+        let service = self.job(service, "sso_events", "* * * * *", move || {
+            let cursor = cursor.clone();
+            async move { cursor.read().await.map(drop).map_err(anyhow::Error::from) }
         });
         let service = self.job(service, "session_sweep", "*/10 * * * *", move || {
             let sessions = sessions.clone();

@@ -9,5 +9,6 @@
 
 mod servers;
 pub mod stripe;
+pub mod workos;
 
 pub use servers::{TestDb, clock, data, eventually, mongo, within};

@@ -272,6 +272,37 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
         }),
     );
     add(
+        "/v1/inbound/workos",
+        "post",
+        json!({
+            "operationId": "Workos_Receive", "tags": ["Workos"], "security": [],
+            "summary": "The identity provider's webhook, signed over the raw body in `WorkOS-Signature`.",
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {} } } },
+            "responses": { "200": { "description": "Stored; work follows." } },
+        }),
+    );
+    let query = |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });
+    add(
+        "/v1/sso/authorize",
+        "get",
+        json!({
+            "operationId": "Workos_Authorize", "tags": ["Workos"], "security": [],
+            "summary": "Sends a browser to the identity provider of the address's company, or back to the sign-in page.",
+            "parameters": [query("email"), query("return_to")],
+            "responses": { "303": { "description": "To the identity provider, with the cookie `__Host-oauth_state`; to `/sign-in?error=sso_unavailable` where there is none." } },
+        }),
+    );
+    add(
+        "/v1/sso/callback",
+        "get",
+        json!({
+            "operationId": "Workos_Callback", "tags": ["Workos"], "security": [],
+            "summary": "Where the identity provider sends a browser back to; signs it in with cookies.",
+            "parameters": [query("code"), query("state"), query("error")],
+            "responses": { "303": { "description": "To `return_to`, signed in; to `/sign-in?error=sso_failed` otherwise." } },
+        }),
+    );
+    add(
         "/v1/usage/uploads",
         "post",
         json!({

@@ -6,6 +6,7 @@ pub mod docs;
 pub mod hosted;
 pub mod inbound;
 pub mod scan;
+pub mod sso;
 pub mod ui;
 pub mod upload;
 
@@ -27,6 +28,7 @@ pub fn routes(edge: &Arc<Edge>) -> Router {
         .merge(docs::routes(edge))
         .merge(hosted::routes(edge))
         .merge(inbound::routes(edge))
+        .merge(sso::routes(edge))
 }
 
 /// A method the path does not have answers as every other path does.

@@ -61,6 +61,9 @@ pub struct Company {
     /// Sessions that began before this are over.
     #[serde(default, with = "store::time::option")]
     pub sessions_since: Option<Timestamp>,
+    /// Nobody is let in but by single sign-on; set with its settings.
+    #[serde(default)]
+    pub sso_required: bool,
     /// Rises whenever an admin may get lost, so that two of them cannot remove each other at once.
     pub admins_epoch: i64,
 }
@@ -110,6 +113,7 @@ impl Company {
             expert_rights: Permissions::all(),
             closes_at: None,
             sessions_since: None,
+            sso_required: false,
             admins_epoch: 0,
         }
     }

@@ -158,6 +158,7 @@ fn company_to(stored: Stored<Company>) -> pb::Company {
         expert_rights,
         closes_at,
         sessions_since: _,
+        sso_required: _,
         admins_epoch: _,
     } = body;
     pb::Company {

@@ -103,6 +103,19 @@ impl CompanyStore {
         done.map(|_| ()).ok_or(store::Error::Busy)
     }
 
+    /// Says whether single sign-on is required; events with it, as every door must hear.
+    pub async fn require_sso(
+        &self,
+        tx: &mut Transaction,
+        id: &str,
+        required: bool,
+        events: Vec<Outgoing>,
+    ) -> Result<(), store::Error> {
+        let update = doc! { "$set": { "body.sso_required": required } };
+        let done = self.companies.update_in(tx, &Scope::platform(), id, doc! {}, update, events).await?;
+        done.map(|_| ()).ok_or(store::Error::NotFound("company"))
+    }
+
     /// `pending → active`, when it is pending.
     pub async fn activate(
         &self,

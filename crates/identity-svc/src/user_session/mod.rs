@@ -7,12 +7,13 @@ mod ops;
 mod refresh;
 mod rpc;
 mod sign_in;
+mod sso;
 mod store;
 
 pub use codes::CodeStore;
 pub use keys::Keys;
-pub use model::{Session, SignIn, State};
+pub use model::{SSO, Session, SignIn, State};
 pub use ops::{Grant, Sessions, Standing};
-pub(crate) use rpc::Rpc;
+pub(crate) use rpc::{Rpc, grant_to};
 pub use sign_in::Limits;
 pub use store::SessionStore;

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::secrets::Sealed;
 
+/// The method of sessions an identity provider vouches for.
+pub const SSO: &str = "sso";
 /// How long an access token is good for.
 pub const ACCESS: Duration = Duration::from_secs(10 * 60);
 /// Two tabs may refresh at once: within this long the same successor is given again.

@@ -6,7 +6,7 @@ use store::Stored;
 
 use super::codes::CodeStore;
 use super::keys::Keys;
-use super::model::{ACCESS, Session, SignIn, State, idle_until};
+use super::model::{ACCESS, SSO, Session, SignIn, State, idle_until};
 use super::sign_in::Limits;
 use super::store::SessionStore;
 use crate::companies::CompanyStore;
@@ -67,6 +67,8 @@ pub struct Standing {
     pub company_status: String,
     /// Sessions begun before this are over: a role changed, a company closed.
     pub since: Option<kit::Timestamp>,
+    /// The company lets nobody in but by single sign-on.
+    pub sso_required: bool,
 }
 
 impl Sessions {
@@ -102,6 +104,7 @@ impl Sessions {
                 grants: Permissions::all().names(),
                 company_status: String::new(),
                 since: None,
+                sso_required: false,
             };
             return Ok(person.body.kale_admin.then_some(operator));
         };
@@ -114,6 +117,7 @@ impl Sessions {
             return Ok(None);
         }
         let company_status = company.body.status.as_str().to_owned();
+        let sso_required = company.body.sso_required && !person.body.kale_admin;
         let (role, grants, since) = if person.body.kale_admin {
             (Role::KaleAdmin, Permissions::all().names(), None)
         } else {
@@ -128,10 +132,12 @@ impl Sessions {
                 Err(e) => return Err(e.into()),
             }
         };
-        Ok(Some(Standing { role, company_id: Some(id.to_owned()), grants, company_status, since }))
+        let company_id = Some(id.to_owned());
+        Ok(Some(Standing { role, company_id, grants, company_status, since, sso_required }))
     }
 
-    /// Where a person signs in to: the company of the last session if it still stands, else the oldest place.
+    /// Where a person signs in to by code: the company of the last session if it still stands, else the oldest place.
+    /// Companies that ask for single sign-on are not among them.
     pub(super) async fn default_standing(&self, person: &Stored<Person>) -> Result<Option<Standing>> {
         if person.body.kale_admin {
             return self.standing(person, None).await;
@@ -148,7 +154,8 @@ impl Sessions {
             companies.swap(0, last);
         }
         for company in companies {
-            if let Some(standing) = self.standing(person, Some(&company)).await? {
+            let standing = self.standing(person, Some(&company)).await?;
+            if let Some(standing) = standing.filter(|s| !s.sso_required) {
                 return Ok(Some(standing));
             }
         }
@@ -336,6 +343,11 @@ impl Sessions {
         let person = self.people.person(&caller.actor.id).await?;
         let standing =
             self.standing(&person, Some(company)).await?.ok_or(store::Error::NotFound("company"))?;
+        // One company's identity provider vouches for nobody at another.
+        let other = old.body.company_id.as_deref() != Some(company);
+        if standing.sso_required || (other && old.body.method == SSO) {
+            return Err(Error::Refused("sign_in_there", "sign in to that company itself"));
+        }
         self.end(caller, &old, State::LoggedOut, "session.switch_company").await?;
         let Session { method, address, device, signed_in_at: at, .. } = old.body;
         let sign_in = SignIn { method, address, device, at };
@@ -343,9 +355,12 @@ impl Sessions {
     }
 }
 
-/// Whether a session is still what its person may have: the same role, and begun since that was so.
+/// Whether a session is still what its person may have: the same role, begun since that was so, and in a way the company
+/// allows.
 pub(super) fn still_good(session: &Stored<Session>, standing: &Standing) -> bool {
-    session.body.role == standing.role && standing.since.is_none_or(|since| session.created_at >= since)
+    let allowed = !standing.sso_required || session.body.method == SSO;
+    let since = standing.since.is_none_or(|since| session.created_at >= since);
+    session.body.role == standing.role && since && allowed
 }
 
 /// The company a session is for, or the installation.

@@ -88,7 +88,7 @@ impl UserSessionService for Rpc {
     }
 }
 
-fn grant_to(grant: Grant) -> pb::SessionGrant {
+pub(crate) fn grant_to(grant: Grant) -> pb::SessionGrant {
     let Grant { session, access_token, refresh_token } = grant;
     pb::SessionGrant {
         state: pb::SessionState::Active.into(),

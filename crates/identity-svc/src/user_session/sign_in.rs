@@ -70,7 +70,8 @@ impl Sessions {
         self.vault.mac(&format!("code/{key}/{code}"))
     }
 
-    async fn count_address(&self, caller: &Caller) -> Result<()> {
+    /// Counts a try from the caller's address.
+    pub(crate) async fn count_address(&self, caller: &Caller) -> Result<()> {
         let Some(address) = &caller.address else { return Ok(()) };
         let what = format!("address_{}", self.vault.mac(address));
         self.count(&what, self.limits.per_address).await

@@ -18,6 +18,7 @@ impl Record for Session {
         vec![
             Index::on(&["body.user_id", "body.state", "_id"]),
             Index::on(&["body.state", "body.idle_until"]),
+            Index::on(&["body.company_id", "body.state"]),
             Index::on(&["body.current"]).unique(),
             Index::on(&["body.used"]),
             Index::global(&["body.ends_at"]).ttl(Duration::from_secs(30 * 24 * 3600)),
@@ -124,6 +125,27 @@ impl SessionStore {
     pub async fn revoke(&self, user_id: &str, company: Option<&str>) -> Result<u64, store::Error> {
         let update = doc! { "$set": { "body.state": "revoked" } };
         self.sessions.update_many(&Scope::platform(), living(user_id, company), update).await
+    }
+
+    /// Ends the sessions for a company that were, or were not, begun in this way.
+    pub async fn revoke_by_method(
+        &self,
+        company: &str,
+        method: &str,
+        unlike: bool,
+    ) -> Result<u64, store::Error> {
+        let method = if unlike {
+            doc! { "$ne": method }
+        } else {
+            doc! { "$eq": method }
+        };
+        let filter = doc! {
+            "body.company_id": company, "body.state": "active", "body.method": method,
+            // Operators do not belong to the company.
+            "body.role": { "$ne": "kale_admin" },
+        };
+        let update = doc! { "$set": { "body.state": "revoked" } };
+        self.sessions.update_many(&Scope::platform(), filter, update).await
     }
 }
 

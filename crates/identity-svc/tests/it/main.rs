@@ -15,3 +15,5 @@ mod onboarding;
 mod people;
 mod rig;
 mod sessions;
+mod sso;
+mod sso_sync;

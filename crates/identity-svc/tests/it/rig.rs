@@ -62,8 +62,12 @@ impl Rig {
     }
 
     pub async fn with(more: &[&str]) -> Self {
+        Self::at(testkit::clock(), more).await
+    }
+
+    /// The same on a clock that others go by as well.
+    pub async fn at(clock: MovedClock, more: &[&str]) -> Self {
         let db = testkit::mongo().await;
-        let clock = testkit::clock();
         let seed = SigningKey::new_seed();
         let secrets = SigningKey::new_seed();
         // With `=`, as a key may begin with a dash.

@@ -17,6 +17,7 @@ mod faults;
 mod ids_of_others;
 mod loading;
 mod people_come_and_go;
+mod people_come_by_single_sign_on;
 mod processes;
 mod sink;
 mod stripe_tells_of_a_change;
