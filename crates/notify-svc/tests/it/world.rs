@@ -63,6 +63,13 @@ impl DirectoryService for People {
         Err(Status::not_found("no"))
     }
 
+    async fn resolve_origin(
+        &self,
+        _: Request<pb::ResolveOriginRequest>,
+    ) -> Result<Response<pb::ResolvedOrigin>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
     async fn resolve_company(
         &self,
         _: Request<pb::ResolveCompanyRequest>,
