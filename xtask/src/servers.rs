@@ -120,7 +120,8 @@ pub fn is_free(port: u16) -> bool {
     port != 0 && TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
-fn mongod() -> Result<PathBuf> {
+/// The `mongod` of this machine, or the one fetched.
+pub fn mongod() -> Result<PathBuf> {
     if let Some(found) = find("MONGOD_BIN", "mongod") {
         return Ok(found);
     }

@@ -6,8 +6,8 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
-use crate::servers::Servers;
-use crate::{files, shell};
+use crate::servers::{self, Servers};
+use crate::{debs, files, shell};
 
 #[derive(Args, Clone, Default)]
 pub struct Options {
@@ -35,6 +35,8 @@ fn run(servers: &Servers, options: &Options) -> Result<()> {
         println!("cargo-nextest is not installed: running with `cargo test`, which is slower");
     }
     command.args(&options.rest).env("MONGODB_URI", servers.mongo_uri()).env("NATS_URL", servers.nats_url());
+    // For the tests that lose a server.
+    command.env("MONGOD_BIN", servers::mongod()?).env("MONGOD_LIBRARIES", debs::libraries());
     shell::status(&mut command)
 }
 

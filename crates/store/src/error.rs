@@ -27,6 +27,10 @@ pub enum Error {
     Document(#[source] bson::error::Error),
 }
 
+/// What a server says that is no primary any more, not yet one, or on its way out:
+/// <https://github.com/mongodb/specifications/blob/master/source/server-discovery-and-monitoring/server-discovery-and-monitoring.md#error-handling>.
+const MOVING: [i32; 7] = [91, 189, 10_107, 11_600, 11_602, 13_435, 13_436];
+
 impl Error {
     /// Sorts a driver's error; `noun` names the record for the caller.
     pub fn of(error: mongodb::error::Error, noun: &'static str) -> Self {
@@ -35,6 +39,7 @@ impl Error {
             return Self::Duplicate(noun);
         }
         match *error.kind {
+            ErrorKind::Command(ref e) if MOVING.contains(&e.code) => Self::Unavailable(error),
             ErrorKind::ServerSelection { .. }
             | ErrorKind::Io(_)
             | ErrorKind::ConnectionPoolCleared { .. } => Self::Unavailable(error),

@@ -7,8 +7,10 @@
     reason = "a test that cannot be set up should say so and stop"
 )]
 
+mod replicas;
 mod servers;
 pub mod stripe;
 pub mod workos;
 
+pub use replicas::Replicas;
 pub use servers::{TestDb, clock, data, eventually, mongo, within};

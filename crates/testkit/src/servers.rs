@@ -31,7 +31,7 @@ pub fn data() -> Data {
     clippy::disallowed_methods,
     reason = "where the servers of a test run are is not a setting of a service"
 )]
-fn read(variable: &str) -> Option<String> {
+pub fn read(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
 

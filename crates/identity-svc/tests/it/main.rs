@@ -9,6 +9,7 @@
 
 mod audit;
 mod config;
+mod faults;
 mod keys;
 mod lifecycle;
 mod onboarding;

@@ -67,7 +67,11 @@ impl Rig {
 
     /// The same on a clock that others go by as well.
     pub async fn at(clock: MovedClock, more: &[&str]) -> Self {
-        let db = testkit::mongo().await;
+        Self::on(testkit::mongo().await, clock, more).await
+    }
+
+    /// The same on servers of the test's own.
+    pub async fn on(db: TestDb, clock: MovedClock, more: &[&str]) -> Self {
         let seed = SigningKey::new_seed();
         let secrets = SigningKey::new_seed();
         // With `=`, as a key may begin with a dash.
