@@ -37,6 +37,7 @@ use pipeline::cookies::{self, Csrf};
 use pipeline::heard;
 use pipeline::idempotency::Idempotency;
 use pipeline::rate::{self, Rates};
+use special::live::{self, Live};
 use special::ui::Ui;
 use upstreams::Upstreams;
 
@@ -53,6 +54,7 @@ pub struct Edge {
     pub rates: Rates,
     pub idempotency: Idempotency,
     pub shared: Shared,
+    pub live: Live,
     pub plans: Plans,
     pub operations: Vec<Arc<Operation>>,
 }
@@ -82,6 +84,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         rates: Rates::new(config.rate_scale),
         idempotency: Idempotency::open(&db, clock.clone()).await?,
         shared: Shared::default(),
+        live: Live::default(),
         plans: Plans::of(
             operations
                 .iter()
@@ -93,7 +96,8 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         config,
     });
     let router = router(&edge)?;
-    let (quiet, hearing) = (edge.clone(), edge.clone());
+    let (quiet, hearing, live, closing) = (edge.clone(), edge.clone(), edge.clone(), edge.clone());
+    let told = bus.clone();
     let service = heard::FAMILIES.into_iter().fold(kit::Service::new(NAME), |service, family| {
         let (edge, bus) = (edge.clone(), bus.clone());
         service.task(family, move |stop| bus.overhear(family, move |heard| edge.auth.hear(&heard), stop))
@@ -103,7 +107,14 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .task("rates", move |stop| async move {
             while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(60))).await.is_some() {
                 quiet.rates.forget();
+                quiet.live.forget();
             }
+            Ok(())
+        })
+        .task("live", move |stop| told.overhear(live::FAMILY, move |heard| live.live.hear(&heard), stop))
+        .task("streams", move |stop| async move {
+            stop.cancelled().await;
+            closing.live.closing.cancel();
             Ok(())
         })
         // Without NATS the door works on: what it keeps is old after seconds.

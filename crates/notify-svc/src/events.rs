@@ -5,7 +5,7 @@ use prost::Message as _;
 use proto::events::event::Data;
 
 /// `notification.sent` or `notification.failed` for one mail.
-pub fn notification_changed(
+pub fn mail_changed(
     scope: &Scope,
     mail_id: &str,
     dedupe_key: &str,
@@ -19,7 +19,31 @@ pub fn notification_changed(
         channel: String::from("email"),
         state: state.to_owned(),
         dedupe_key: dedupe_key.to_owned(),
+        user_id: String::new(),
     };
+    changed(scope, kind, data, sequence, at)
+}
+
+/// `notification.sent` for a message in the dashboard: whoever has it open sees it at once.
+pub fn delivered(scope: &Scope, notification_id: &str, user_id: &str, at: Timestamp) -> Outgoing {
+    let data = proto::events::NotificationChanged {
+        notification_id: notification_id.to_owned(),
+        channel: String::from("in_app"),
+        state: String::from("delivered"),
+        dedupe_key: String::new(),
+        user_id: user_id.to_owned(),
+    };
+    changed(scope, "notification.sent", data, 1, at)
+}
+
+fn changed(
+    scope: &Scope,
+    kind: &str,
+    data: proto::events::NotificationChanged,
+    sequence: i64,
+    at: Timestamp,
+) -> Outgoing {
+    let subject = data.notification_id.clone();
     let id = kit::id::new("evt");
     let event = proto::events::Event {
         id: id.clone(),
@@ -28,14 +52,14 @@ pub fn notification_changed(
         company_id: scope.company.clone(),
         mode: scope.mode.as_str().to_owned(),
         occurred_at: Some(kit::time::to_proto(at)),
-        subject: mail_id.to_owned(),
+        subject: subject.clone(),
         sequence,
         data: Some(Data::NotificationChanged(data)),
     };
     Outgoing {
         id,
         kind: kind.to_owned(),
-        subject: mail_id.to_owned(),
+        subject,
         scope: scope.clone(),
         occurred_at: at,
         body: event.encode_to_vec().into(),

@@ -113,7 +113,9 @@ fn assemble(
     }
     let (relay_db, relay_bus) = (db.clone(), bus.clone());
     service
-        .task("outbox", move |stop| store::outbox::relay(relay_db, vec!["mails"], relay_bus, stop))
+        .task("outbox", move |stop| {
+            store::outbox::relay(relay_db, vec!["mails", "notifications"], relay_bus, stop)
+        })
         .ready("mongodb", move || {
             let db = db.clone();
             async move { store::ready(&db).await }

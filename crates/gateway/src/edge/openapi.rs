@@ -272,6 +272,19 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
         }),
     );
     add(
+        "/v1/notifications/stream",
+        "get",
+        json!({
+            "operationId": "NotificationService_StreamNotifications", "tags": ["Notification"],
+            "security": [{ "person": [] }], "x-roles": ["ret_admin", "ret_exp"],
+            "summary": "The own notifications as they come, as server-sent events; it ends with the session or its access token, and a browser comes back.",
+            "parameters": [{ "name": "Last-Event-ID", "in": "header", "schema": { "type": "string" },
+                "description": "The last notification that arrived; those since come first, at most 200." }],
+            "responses": { "200": { "description": "Events `notification`, each with the notification's `id` and itself as JSON in `data`; a comment at least every 15 seconds.",
+                "content": { "text/event-stream": { "schema": { "type": "string" } } } } },
+        }),
+    );
+    add(
         "/v1/inbound/workos",
         "post",
         json!({

@@ -187,6 +187,11 @@ impl Authenticator {
         self.changes.hear(heard);
     }
 
+    /// Whether events reach this replica.
+    pub fn hears(&self) -> bool {
+        self.bus.connection().is_some()
+    }
+
     /// Who sent this request. A credential that is there and not good is refused, even where none is needed.
     pub async fn who(&self, edge: &Edge, op: &Operation, parts: &Parts) -> Result<Who, Problem> {
         let Some(value) = parts.headers.get(header::AUTHORIZATION) else {

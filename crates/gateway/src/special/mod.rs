@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod docs;
 pub mod hosted;
 pub mod inbound;
+pub mod live;
 pub mod scan;
 pub mod sso;
 pub mod ui;
@@ -28,6 +29,7 @@ pub fn routes(edge: &Arc<Edge>) -> Router {
         .merge(docs::routes(edge))
         .merge(hosted::routes(edge))
         .merge(inbound::routes(edge))
+        .merge(live::routes(edge))
         .merge(sso::routes(edge))
 }
 

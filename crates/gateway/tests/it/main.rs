@@ -16,6 +16,7 @@ mod forged;
 mod idempotency;
 mod json;
 mod limits;
+mod live;
 mod pages;
 mod scan;
 mod shared;

@@ -16,7 +16,7 @@ use super::send::{SendError, Sender};
 use super::store::MailStore;
 use crate::contacts::ContactStore;
 use crate::error::Result;
-use crate::events::notification_changed;
+use crate::events::mail_changed;
 
 /// Mails looked at in one go, and sent at once.
 const BATCH: u32 = 64;
@@ -90,7 +90,7 @@ impl Worker {
         } else {
             let sent = changed.state == super::State::Sent;
             let key = &mail.body.dedupe_key;
-            vec![notification_changed(&mail.scope, &mail.id, key, mail.version + 1, sent, at)]
+            vec![mail_changed(&mail.scope, &mail.id, key, mail.version + 1, sent, at)]
         };
         match self.store.replace(&mail, changed, events).await {
             // It was stopped while it was under way: what is written there stays.

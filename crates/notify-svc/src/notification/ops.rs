@@ -62,7 +62,7 @@ impl Notifications {
                 dedupe_key: post.dedupe_key.clone(),
                 read_at: None,
             };
-            self.store.keep(scope, notification).await?;
+            self.store.keep(scope, notification, self.clock.now()).await?;
         }
         if wants.email(post.kind) != Mode::Now || person.email.is_empty() {
             return Ok(());

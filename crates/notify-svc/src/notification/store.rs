@@ -7,6 +7,8 @@ use kit::{Page, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
 use store::{Index, Record, Repo, Sort, Stored};
 
+use crate::events::delivered;
+
 use super::model::{Notification, Preferences};
 
 impl Record for Notification {
@@ -46,8 +48,15 @@ impl NotificationStore {
     }
 
     /// Keeps a message, once per person and key.
-    pub async fn keep(&self, scope: &Scope, notification: Notification) -> Result<(), store::Error> {
-        match self.notifications.insert(scope, kit::id::new("ntf"), notification, Vec::new()).await {
+    pub async fn keep(
+        &self,
+        scope: &Scope,
+        notification: Notification,
+        now: Timestamp,
+    ) -> Result<(), store::Error> {
+        let id = kit::id::new("ntf");
+        let told = vec![delivered(scope, &id, &notification.user_id, now)];
+        match self.notifications.insert(scope, id, notification, told).await {
             Ok(_) | Err(store::Error::Duplicate(_)) => Ok(()),
             Err(e) => Err(e),
         }

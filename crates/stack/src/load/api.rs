@@ -96,6 +96,15 @@ impl Api {
         }
     }
 
+    /// An answer that is read as it comes.
+    pub async fn open(&self, path: &str) -> Result<reqwest::Response> {
+        let mut request = self.http.get(format!("{}{path}", self.base));
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        Ok(request.send().await?.error_for_status()?)
+    }
+
     /// Every item of a list, page by page.
     pub async fn all(&self, path: &str) -> Result<Vec<Value>> {
         let (mut items, mut cursor) = (Vec::new(), String::new());

@@ -1,9 +1,12 @@
 //! Who may do what, from the invitation to the last line of the trail.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use identity_svc::audit::AuditStore;
 use identity_svc::audit::verify::verify;
+use prost::Message;
+use proto::events::event::Data;
 use serde_json::{Value, json};
 use stack::load::api::{Api, Refused};
 use stack::load::people;
@@ -89,4 +92,42 @@ async fn an_expert_comes_and_goes_a_key_is_rotated_and_the_trail_tells_it_all() 
     let verdict = verify(&trail, &scope).await.unwrap();
     assert_eq!(verdict.broken, None);
     assert!(verdict.head.position >= i64::try_from(expected.len()).unwrap());
+}
+
+#[tokio::test]
+async fn an_admin_who_has_the_dashboard_open_hears_at_once_what_needs_her() {
+    let world = World::start().await;
+    let company = Company::bare(&world).await;
+    let mut stream = company.admin.open("/v1/notifications/stream").await.unwrap();
+    let event = proto::events::Event {
+        id: kit::id::new("evt"),
+        r#type: "connection.changed".into(),
+        company_id: company.noted["company_id"].as_str().unwrap().into(),
+        mode: "live".into(),
+        subject: "stripe".into(),
+        sequence: 3,
+        data: Some(Data::ConnectionChanged(proto::events::ConnectionChanged {
+            provider: "stripe".into(),
+            status: "degraded".into(),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let outgoing = kit::Outgoing {
+        id: event.id.clone(),
+        kind: event.r#type.clone(),
+        subject: event.subject.clone(),
+        scope: kit::Scope::new(&event.company_id, kit::Mode::Live),
+        occurred_at: kit::Timestamp::UNIX_EPOCH,
+        body: event.encode_to_vec().into(),
+        traceparent: None,
+    };
+    bus::Bus::connect(&world.data.data).await.unwrap().publish(&[outgoing]).await.unwrap();
+    let mut said = String::new();
+    while !said.contains("\"kind\":\"connection_degraded\"") {
+        let more = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await;
+        said += std::str::from_utf8(&more.expect("a notification").unwrap().unwrap()).unwrap();
+    }
+    let listed = company.admin.get("/v1/notifications").await.unwrap();
+    assert!(said.contains(&format!("id: {}\n", listed["items"][0]["id"].as_str().unwrap())), "{said}");
 }
