@@ -7,10 +7,12 @@
     reason = "a test that cannot be set up should say so and stop"
 )]
 
+mod line;
 mod replicas;
 mod servers;
 pub mod stripe;
 pub mod workos;
 
+pub use line::Line;
 pub use replicas::Replicas;
 pub use servers::{TestDb, clock, data, eventually, mongo, within};

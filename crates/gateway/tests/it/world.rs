@@ -125,13 +125,15 @@ impl World {
         });
 
         let mut arguments = vec!["gateway".to_owned()];
-        if !more.iter().any(|argument| argument.starts_with("--rate-scale")) {
-            arguments.push("--rate-scale=1000".into());
+        for usual in ["--rate-scale=1000".to_owned(), format!("--nats-url={}", test.data.nats_url)] {
+            let name = usual.split('=').next().unwrap();
+            if !more.iter().any(|argument| argument.starts_with(name)) {
+                arguments.push(usual);
+            }
         }
         arguments.push(format!("--inner-key={}", seed.expose_secret()));
         arguments.push(format!("--mongo-uri={}", test.data.mongo_uri));
         arguments.push(format!("--mongo-prefix={}", test.data.mongo_prefix));
-        arguments.push(format!("--nats-url={}", test.data.nats_url));
         arguments.push(format!("--nats-prefix={}", test.data.nats_prefix));
         for service in ["identity", "billing", "content", "analytics", "notify"] {
             arguments.push(format!("--{service}-addr={upstream}"));
