@@ -189,3 +189,26 @@ async fn a_token_that_was_changed_or_signed_by_somebody_else_is_refused() {
     ];
     bench.all_refused(bad.map(|(what, token)| (what.to_owned(), token)).into()).await;
 }
+
+#[tokio::test]
+async fn nobody_says_by_headers_who_they_are() {
+    let world = World::new().await;
+    let forged = [
+        "x-user-id",
+        "x-user-role",
+        "x-company-id",
+        "x-checked",
+        "x-retention-caller",
+        "grpc-timeout",
+        "cookie",
+    ];
+    let mut request = world.admin("GET", "/v1/cards/crd_1");
+    for name in forged.into_iter().chain([kit::client::CHECKED]) {
+        request = request.header(name, "forged");
+    }
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let asked = world.asked();
+    assert_eq!((asked[0].1.actor.id.as_str(), asked[0].1.role), ("usr_1", kit::Role::RetAdmin));
+    let reached = world.behind.headers.lock().unwrap().clone();
+    assert!(reached.values().all(|value| value != "forged"), "{reached:?}");
+}

@@ -102,3 +102,25 @@ async fn an_answer_outlives_the_gateway_that_gave_it() {
     assert_eq!(again.headers()["idempotent-replayed"], "true");
     assert_eq!(world.asked().len(), 1);
 }
+
+#[tokio::test]
+async fn a_repetition_waits_for_the_first_and_no_longer_than_it_should() {
+    let world = world().await;
+    let held = world.behind.held.clone().write_owned().await;
+    let create = || create(&world, "k1", "a").send();
+    let first = tokio::spawn(create());
+    let under_way = async || (!world.behind.asked.lock().unwrap().is_empty()).then_some(());
+    testkit::eventually("the first being under way", under_way).await;
+    let late = create().await.unwrap();
+    assert!(late.headers().contains_key("retry-after"));
+    let (status, code, _) = problem(late).await;
+    assert_eq!((status, code.as_str()), (409, "request_in_progress"));
+
+    let waiting = tokio::spawn(create());
+    drop(held);
+    let (first, waiting) = (first.await.unwrap().unwrap(), waiting.await.unwrap().unwrap());
+    assert_eq!((first.status(), waiting.status()), (http::StatusCode::OK, http::StatusCode::OK));
+    assert!(waiting.headers().contains_key("idempotent-replayed"));
+    assert_eq!(first.bytes().await.unwrap(), waiting.bytes().await.unwrap());
+    assert_eq!(world.asked().len(), 1, "done once");
+}

@@ -56,6 +56,10 @@ pub struct Behind {
     pub origins: Arc<Mutex<HashMap<String, Vec<String>>>>,
     /// Identity answers nothing any more.
     pub deaf: Arc<AtomicBool>,
+    /// While this is locked, no rpc ends but those that find out who calls.
+    pub held: Arc<tokio::sync::RwLock<()>>,
+    /// The metadata of the last rpc.
+    pub headers: Arc<Mutex<http::HeaderMap>>,
     signing: Arc<SigningKey>,
     /// What the signing key is made from, for tokens made by hand.
     pub seed: String,
@@ -110,6 +114,8 @@ impl World {
             person: Arc::new(Mutex::new(person)),
             origins: Arc::default(),
             deaf: Arc::default(),
+            held: Arc::default(),
+            headers: Arc::default(),
             scopes: Arc::new(Mutex::new(SCOPES.map(String::from).to_vec())),
             signing: Arc::new(SigningKey::from_seed(&signing).unwrap()),
             seed: signing.expose_secret().to_owned(),
@@ -240,6 +246,8 @@ async fn answer(State(behind): State<Behind>, request: Request) -> Response {
         return known.map_or_else(status, framed);
     }
     behind.asked.lock().unwrap().push((rpc.clone(), Caller::clone(&caller), message));
+    parts.headers.clone_into(&mut behind.headers.lock().unwrap());
+    drop(behind.held.read().await);
     if let Some((code, slug)) = behind.faults.lock().unwrap().get(&rpc) {
         let fault = kit::Fault::new(*code, slug, "no");
         return kit::error::status(&fault).into_http::<Body>();
