@@ -30,7 +30,9 @@ pub fn bench(options: &Options) -> Result<()> {
     // Every run begins with empty databases: figures of a full one would not compare.
     std::fs::remove_dir_all(folder.join("data")).ok();
     let outcome = measure(&folder, &binaries, options);
-    Slot::new(&folder.join("run"), "bare").stop(Duration::from_secs(5))?;
+    for aside in ["bare", "checked", "unchecked", "noop"] {
+        Slot::new(&folder.join("run"), aside).stop(Duration::from_secs(5))?;
+    }
     down::stop(&folder.join("run"))?;
     outcome
 }
@@ -67,14 +69,20 @@ fn measure(folder: &Path, binaries: &Path, options: &Options) -> Result<()> {
         &listen,
     ]))?;
     bare.wait(Duration::from_secs(20), || up::ready(port))?;
+    let doors = doors(folder, &settings, &servers, binaries)?;
     println!("· loading the demo company");
     up::load_into(&binaries.join("stack"), folder, &["--demo".into()])?;
 
-    let names = SERVICES.into_iter().chain(["mongod", "nats-server", "bare"]);
+    let aside = ["mongod", "nats-server", "bare", "checked", "unchecked", "noop"];
+    let names = SERVICES.into_iter().chain(aside);
     let pids: BTreeMap<_, _> =
         names.filter_map(|n| Some((n, Slot::new(&folder.join("run"), n).running()?))).collect();
     let plan = folder.join("plan.json");
-    files::write(&plan, &json!({ "bare": listen, "pids": pids, "cold_start_ms": cold }).to_string())?;
+    let [checked, unchecked] = doors;
+    let noted = json!({
+        "bare": listen, "checked": checked, "unchecked": unchecked, "pids": pids, "cold_start_ms": cold,
+    });
+    files::write(&plan, &noted.to_string())?;
     shell::status(
         Command::new(binaries.join("bench"))
             .arg("run")
@@ -86,4 +94,33 @@ fn measure(folder: &Path, binaries: &Path, options: &Options) -> Result<()> {
             .arg(files::dev("bench.json"))
             .args(&options.rest),
     )
+}
+
+/// A second gateway and one without checks, both before a service that does nothing: what the checks cost. Their
+/// addresses.
+fn doors(folder: &Path, settings: &Settings, servers: &Servers, binaries: &Path) -> Result<[String; 2]> {
+    let run = folder.join("run");
+    let [nothing, checked, unchecked] = [servers::free_port()?, servers::free_port()?, servers::free_port()?];
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let content = format!("http://{}", at(nothing));
+    let bench = binaries.join("bench");
+    let noop = Slot::new(&run, "noop");
+    noop.start(Command::new(&bench).args(["noop", "--listen", &at(nothing)]))?;
+    noop.wait(Duration::from_secs(20), || up::ready(nothing))?;
+    let plain = Slot::new(&run, "unchecked");
+    plain.start(Command::new(&bench).args([
+        "unchecked",
+        "--content",
+        &content,
+        "--listen",
+        &at(unchecked),
+    ]))?;
+    plain.wait(Duration::from_secs(20), || up::ready(unchecked))?;
+    let mut env = settings.environment(servers, folder);
+    env.insert("RETENTION_CONTENT_ADDR".into(), content);
+    env.insert("RETENTION_LISTEN".into(), at(checked));
+    let full = Slot::new(&run, "checked");
+    full.start(&mut dev::process(&binaries.join("gateway"), &[], &env)?)?;
+    full.wait(Duration::from_secs(60), || up::ready(checked))?;
+    Ok([at(checked), at(unchecked)])
 }

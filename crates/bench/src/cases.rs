@@ -12,7 +12,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::bare;
+use crate::cpu::Pids;
 use crate::load::{Connection, Make};
+
+/// Where a side of a case listens, and the processes whose time counts.
+#[derive(Clone)]
+pub struct Side {
+    pub host: String,
+    pub pids: Pids,
+}
 
 /// One workload: how ours is asked, how the peer is asked, and how many units a request carries.
 pub struct Case {
@@ -65,6 +73,45 @@ pub async fn ask(host: &str, method: &str, path: &str, token: &str, body: Option
         String::from_utf8_lossy(&answer)
     );
     if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&answer)?) }
+}
+
+/// (h) The gateway with its checks beside the gateway without, both before a service that does nothing.
+pub fn checks(checked: &str, unchecked: &str, admin: &str, card: &str) -> [Case; 2] {
+    let read = |host: &str, token: &str| -> Make {
+        let (host, token, path) = (host.to_owned(), token.to_owned(), format!("/v1/cards/{card}"));
+        Arc::new(move |_| request("GET", &host, &path, &token, None))
+    };
+    let body = json!({
+        "name": "Bench card",
+        "content": { "kind": "value", "locales": ["en"], "elements": [] },
+    });
+    let write = |host: &str, token: &str| -> Make {
+        let (host, token, body) = (host.to_owned(), token.to_owned(), body.clone());
+        Arc::new(move |n| {
+            let mut request = request("POST", &host, "/v1/cards", &token, Some(&body));
+            let key = format!("bench-{}-{n}", std::process::id());
+            if let Ok(key) = key.parse() {
+                request.headers_mut().insert("idempotency-key", key);
+            }
+            request
+        })
+    };
+    [
+        Case {
+            key: "h",
+            what: "a read that does nothing",
+            units: 1,
+            ours: read(checked, admin),
+            bare: Some(read(unchecked, "")),
+        },
+        Case {
+            key: "h_once",
+            what: "a write, Idempotency-Key",
+            units: 1,
+            ours: write(checked, admin),
+            bare: Some(write(unchecked, "")),
+        },
+    ]
 }
 
 /// Makes 200 cards on both sides, publishes ours, and answers their ids.

@@ -71,6 +71,7 @@ pub fn aim(key: &str) -> &'static str {
         "d" => "speed ≥ 1.3",
         "e" => "speed ≥ 0.7, < 64 MB",
         "f" => "speed ≥ 0.5",
+        "h" => "cpu ≤ 1.3",
         "g" => "cpu ≤ 4 × (a)",
         _ => "",
     }

@@ -9,7 +9,9 @@ mod figures;
 mod load;
 mod mailbox;
 mod report;
+mod revocations;
 mod run;
+mod unchecked;
 
 use std::net::SocketAddr;
 
@@ -31,18 +33,31 @@ enum Command {
         #[arg(long)]
         listen: SocketAddr,
     },
+    /// The gateway without its checks.
+    Unchecked {
+        #[arg(long)]
+        content: String,
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// A service that does nothing.
+    Noop {
+        #[arg(long)]
+        listen: SocketAddr,
+    },
     /// Measures what `--plan` says runs.
     Run(run::Options),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // jsonwebtoken and rustls each want to be told which cryptography to use.
-    jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default().ok();
+    kit::run::crypto();
     match Args::parse().command {
         Command::Bare { mongo, listen } => {
             bare::serve(&mongo, run::BARE_DATABASE, listen, run::STRIPE_SECRET).await
         }
+        Command::Unchecked { content, listen } => unchecked::serve(listen, &content).await,
+        Command::Noop { listen } => unchecked::noop(listen).await,
         Command::Run(options) => run::run(options).await,
     }
 }

@@ -10,12 +10,12 @@ use mongodb::{Client, Database};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cases::{Case, Sides, all, ask, seed_cards};
+use crate::cases::{self, Case, Sides, all, ask, seed_cards};
 use crate::cpu::{self, Pids};
 use crate::figures::{aim, bulk_measured, measured, row, side};
 use crate::load;
 use crate::report::{Idle, Report, Row, Side, print};
-use crate::{bulk, mailbox};
+use crate::{bulk, mailbox, revocations};
 
 /// The peer's database.
 pub const BARE_DATABASE: &str = "bare";
@@ -33,7 +33,7 @@ pub struct Options {
     /// Where the figures go, as JSON.
     #[arg(long)]
     out: PathBuf,
-    /// Only these cases: `a,a_pub,b,c1,c100,d,e,f,g`.
+    /// Only these cases: `a,a_pub,b,c1,c100,d,e,f,g,h,r`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     #[arg(long, default_value_t = 3)]
@@ -48,6 +48,9 @@ pub struct Options {
 #[derive(Deserialize)]
 struct Plan {
     bare: String,
+    /// A gateway before the service that does nothing, and the one without checks.
+    checked: String,
+    unchecked: String,
     pids: Pids,
     cold_start_ms: BTreeMap<String, f64>,
 }
@@ -76,11 +79,12 @@ pub async fn run(options: Options) -> Result<()> {
         stripe_secret: STRIPE_SECRET.into(),
     };
     let mongo = text("/mongo")?;
-    let side = |bare: bool| plan.pids.iter().filter(move |(n, _)| *n == "mongod" || (*n == "bare") == bare);
-    let pids = |bare| {
-        side(bare).map(|(n, p)| (n.clone(), *p)).filter(|(n, _)| !bare || n != "nats-server").collect()
+    let pids = |of: &dyn Fn(&str) -> bool| -> Pids {
+        plan.pids.iter().filter(|(n, _)| of(n)).map(|(n, p)| (n.clone(), *p)).collect()
     };
-    let bench = Bench { ours: pids(false), bare: pids(true), sides, options };
+    let aside = |n: &str| matches!(n, "bare" | "checked" | "unchecked" | "noop");
+    let bench =
+        Bench { ours: pids(&|n| !aside(n)), bare: pids(&|n| matches!(n, "bare" | "mongod")), sides, options };
     let idle = idle(&plan);
     let before = cpu::load();
 
@@ -95,6 +99,7 @@ pub async fn run(options: Options) -> Result<()> {
     let names = client.list_database_names().await?;
     let analytics =
         names.into_iter().find(|n| n.ends_with("_analytics")).context("analytics has no database")?;
+    let identity = client.database(&analytics.replace("_analytics", "_identity"));
     let (analytics, peer) = (client.database(&analytics), client.database(BARE_DATABASE));
 
     // A case that fails is said and left out: the others' figures are as good without it.
@@ -107,11 +112,36 @@ pub async fn run(options: Options) -> Result<()> {
             failed.push(key);
         }
     };
+    let card = ours.first().cloned().unwrap_or_default();
+    let stack = [
+        cases::Side { host: bench.sides.gateway.clone(), pids: bench.ours.clone() },
+        cases::Side { host: bench.sides.bare.clone(), pids: bench.bare.clone() },
+    ];
     for case in all(&bench.sides, &admin, ours, theirs, customers.clone())? {
         if bench.wanted(case.key) {
             println!("· ({}) {}", case.key, case.what);
-            take(&mut rows, case.key, bench.requests(&case).await);
+            take(&mut rows, case.key, bench.requests(&case, &stack).await);
         }
+    }
+    let doors = [
+        cases::Side {
+            host: plan.checked.clone(),
+            pids: pids(&|n| matches!(n, "checked" | "noop" | "mongod")),
+        },
+        cases::Side {
+            host: plan.unchecked.clone(),
+            pids: pids(&|n| matches!(n, "unchecked" | "noop" | "mongod")),
+        },
+    ];
+    for case in cases::checks(&plan.checked, &plan.unchecked, &admin, &card) {
+        if bench.wanted("h") {
+            println!("· ({}) {}", case.key, case.what);
+            take(&mut rows, case.key, bench.requests(&case, &doors).await);
+        }
+    }
+    if bench.wanted("r") {
+        println!("· (r) 10,000 sessions, 1,000 revocations a minute");
+        take(&mut rows, "r", bench.revocations(&admin, &identity).await);
     }
     if bench.wanted("e") {
         println!("· (e) usage file");
@@ -184,7 +214,7 @@ impl Bench {
     }
 
     /// A request-and-answer case.
-    async fn requests(&self, case: &Case) -> Result<Row> {
+    async fn requests(&self, case: &Case, at: &[cases::Side; 2]) -> Result<Row> {
         let time = Duration::from_secs(self.options.seconds);
         let (mut ours, mut bare) = (Vec::new(), Vec::new());
         self.reset_peaks();
@@ -192,11 +222,9 @@ impl Bench {
         // The first round warms both sides up and does not count.
         for round in 0..=self.options.rounds {
             let time = if round == 0 { Duration::from_secs(1) } else { time };
-            let sides = [
-                (&self.sides.gateway, Some(&case.ours), &self.ours, &mut ours),
-                (&self.sides.bare, case.bare.as_ref(), &self.bare, &mut bare),
-            ];
-            for (host, make, pids, into) in sides {
+            let [here, there] = at;
+            let sides = [(here, Some(&case.ours), &mut ours), (there, case.bare.as_ref(), &mut bare)];
+            for (cases::Side { host, pids }, make, into) in sides {
                 let Some(make) = make else { continue };
                 let used = cpu::total(pids);
                 let done =
@@ -230,6 +258,15 @@ impl Bench {
             bare.push(bulk_measured(seconds, cpu::total(&self.bare) - used + mine));
         }
         Ok(row("e", "usage file, 200,000 rows × 8", side(&ours, self.peak_mb()), side(&bare, 0.0), aim("e")))
+    }
+
+    async fn revocations(&self, admin: &str, identity: &Database) -> Result<Row> {
+        self.reset_peaks();
+        let used = cpu::total(&self.ours);
+        let done = revocations::run(&self.sides.gateway, admin, identity, self.options.connections).await?;
+        let ours = [measured(&done, 1, cpu::total(&self.ours) - used)];
+        let what = "10,000 sessions, 1,000 out";
+        Ok(row("r", what, side(&ours, self.peak_mb()), Side::default(), aim("r")))
     }
 
     async fn flows(&self, ids: &[String], of_a: Option<Side>) -> Result<Row> {
