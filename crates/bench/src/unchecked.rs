@@ -75,7 +75,7 @@ pub async fn serve(listen: SocketAddr, content: &str) -> anyhow::Result<()> {
         });
         app = app.route(&route, method);
     }
-    let app = app.layer(CatchPanicLayer::new()).layer(CompressionLayer::new());
+    let app = app.layer((CompressionLayer::new(), CatchPanicLayer::new()));
     served(kit::Service::new("unchecked").http(app), listen).await
 }
 

@@ -8,12 +8,13 @@ pub mod special;
 pub mod upstreams;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
@@ -21,6 +22,7 @@ use bus::Bus;
 use http::{HeaderName, HeaderValue, Method, header};
 use kit::SharedClock;
 use kit::caller::{Minter, SigningKey};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -173,47 +175,40 @@ pub(crate) fn methods(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> MethodRou
     any(move |request: Request| pipeline::dispatch(edge.clone(), ops.clone(), request))
 }
 
+/// One service around every route, as each boxed by itself would cost what a check costs.
 fn layered(edge: &Arc<Edge>, app: Router, cors: CorsLayer) -> Router {
     let worth_it = SizeAbove::new(1024).and(NotForContentType::IMAGES).and(NotForContentType::SSE);
-    app.layer(CatchPanicLayer::custom(panicked))
-        .layer(axum::middleware::from_fn_with_state(edge.clone(), rate::counted))
-        .layer(axum::middleware::from_fn(dated))
-        .layer(CompressionLayer::new().compress_when(worth_it))
-        .layer(axum::middleware::map_response(guarded))
+    let layers = ServiceBuilder::new()
+        .layer(axum::middleware::from_fn_with_state(edge.clone(), every))
         .layer(cors)
-        .layer(axum::middleware::from_fn_with_state(edge.clone(), addressed))
+        .layer(CompressionLayer::new().compress_when(worth_it))
+        .layer(CatchPanicLayer::custom(panicked));
+    app.layer(layers)
 }
 
-/// Whoever stands in front of us says whose request it is, if we were told to believe it.
-async fn addressed(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+/// What every request and answer passes: whose request it is, when somebody we believe stands in front of us; what was
+/// counted, what a version that ends says, and the headers of an answer that does not say otherwise.
+async fn every(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     pipeline::address::believe(&mut request, &edge.config.trusted_proxies);
-    next.run(request).await
-}
-
-/// What a version that ends says on every answer.
-async fn dated(request: Request, next: Next) -> Response {
     let version = versions::of(versions::VERSIONS, request.uri().path());
-    let mut response = next.run(request).await;
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
+    let mut response = rate::counted(&edge.rates, from, next.run(request)).await;
     if let Some(version) = version {
         version.mark(response.headers_mut());
     }
-    response
-}
-
-/// What every answer carries that does not say otherwise.
-async fn guarded(mut response: Response) -> Response {
-    let always = [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-    ];
-    for (name, value) in always {
+    for (name, value) in GUARDS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }
+
+const GUARDS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+];
 
 /// Where the widget calls.
 const WIDGET: &str = "/v1/flow/";

@@ -5,13 +5,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::Next;
 use axum::response::Response;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
@@ -23,7 +20,6 @@ use kit::{Caller, Role};
 use proto::edge::RateClass;
 
 use super::access;
-use crate::Edge;
 use crate::edge::problem::Problem;
 
 /// What is left of the allowances that were counted.
@@ -173,12 +169,15 @@ fn network(address: IpAddr) -> String {
 }
 
 /// Around every route: says on the answer what was counted, and counts the 401s.
-pub async fn counted(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
+pub async fn counted(
+    rates: &Rates,
+    from: Option<IpAddr>,
+    answer: impl Future<Output = Response>,
+) -> Response {
     let work = async {
-        let mut response = next.run(request).await;
+        let mut response = answer.await;
         if response.status() == StatusCode::UNAUTHORIZED
-            && let Err(problem) = edge.rates.stranger(from)
+            && let Err(problem) = rates.stranger(from)
         {
             response = instead(&response, &problem);
         }
