@@ -26,15 +26,23 @@ pub fn bench(options: &Options) -> Result<()> {
     println!("· building in release mode (some ten minutes the first time)");
     let binaries = dev::build(true)?;
     let folder = files::dev("bench");
-    down::stop(&folder.join("run"))?;
+    // Also what a run that was broken off left behind.
+    stop(&folder.join("run"))?;
     // Every run begins with empty databases: figures of a full one would not compare.
     std::fs::remove_dir_all(folder.join("data")).ok();
     let outcome = measure(&folder, &binaries, options);
-    for aside in ["bare", "checked", "unchecked", "noop"] {
-        Slot::new(&folder.join("run"), aside).stop(Duration::from_secs(5))?;
-    }
-    down::stop(&folder.join("run"))?;
+    stop(&folder.join("run"))?;
     outcome
+}
+
+/// What is measured beside the stack.
+const ASIDE: [&str; 4] = ["bare", "checked", "unchecked", "noop"];
+
+fn stop(run: &Path) -> Result<()> {
+    for aside in ASIDE {
+        Slot::new(run, aside).stop(Duration::from_secs(5))?;
+    }
+    down::stop(run).map(drop)
 }
 
 fn measure(folder: &Path, binaries: &Path, options: &Options) -> Result<()> {
@@ -73,8 +81,7 @@ fn measure(folder: &Path, binaries: &Path, options: &Options) -> Result<()> {
     println!("· loading the demo company");
     up::load_into(&binaries.join("stack"), folder, &["--demo".into()])?;
 
-    let aside = ["mongod", "nats-server", "bare", "checked", "unchecked", "noop"];
-    let names = SERVICES.into_iter().chain(aside);
+    let names = SERVICES.into_iter().chain(["mongod", "nats-server"]).chain(ASIDE);
     let pids: BTreeMap<_, _> =
         names.filter_map(|n| Some((n, Slot::new(&folder.join("run"), n).running()?))).collect();
     let plan = folder.join("plan.json");
