@@ -12,6 +12,7 @@ pub mod listen;
 pub mod locale;
 pub mod money;
 pub mod page;
+mod ready;
 pub mod run;
 pub mod service;
 pub mod task;

@@ -7,21 +7,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{Request, StatusCode};
+use http::Request;
 use http_body_util::{BodyExt, Limited};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tracing::Instrument;
 
 use crate::config::Common;
 use crate::error::{Code, Fault, status};
 use crate::listen::Door;
-use crate::service::{Ready, Service};
+use crate::ready::{self, Readiness};
+use crate::service::Service;
 use crate::telemetry::{self, Headers};
 use crate::tls;
 
@@ -163,10 +164,21 @@ pub async fn serve_at(
         );
     }
     let gate = Gate { name, verifier, check };
-    let grpc = grpc_router(routes, &rooms, descriptors, gate).await?;
+    let readiness = Readiness::new(ready, stop.clone());
+    let grpc = if rooms.is_empty() {
+        axum::Router::new()
+    } else {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let following = readiness.clone().follow(reporter, rooms);
+        tasks.spawn(async move {
+            following.await;
+            Ok(())
+        });
+        grpc_router(routes, health, descriptors, gate)?
+    };
     let probes = axum::Router::new()
         .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(readyz).with_state((Arc::new(ready), stop.clone())))
+        .route("/readyz", get(ready::readyz).with_state(readiness))
         .route("/metrics", get(|| async { telemetry::metrics().render() }));
     telemetry::metrics();
     let app = grpc.merge(probes).merge(http);
@@ -196,42 +208,12 @@ pub async fn serve_at(
     Ok(())
 }
 
-/// What must hold before a service takes work, by name.
-type Checks = Arc<Vec<(&'static str, Ready)>>;
-
-async fn readyz(State((checks, stop)): State<(Checks, CancellationToken)>) -> Response {
-    if stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
-    }
-    let each = checks.iter().map(|(name, check)| async move {
-        match tokio::time::timeout(Duration::from_secs(2), check()).await {
-            Ok(Ok(())) => (true, format!("ok {name}\n")),
-            // The cause may name hosts; the log has it.
-            Ok(Err(e)) => {
-                tracing::warn!(check = name, error = %format!("{e:#}"), "{name} is not ready: {e:#}");
-                (false, format!("not ready: {name}\n"))
-            }
-            Err(_) => (false, format!("no answer: {name}\n")),
-        }
-    });
-    let all = futures_util::future::join_all(each).await;
-    let code = if all.iter().all(|(ok, _)| *ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, all.into_iter().map(|(_, line)| line).collect::<String>()).into_response()
-}
-
-async fn grpc_router(
+fn grpc_router(
     mut routes: tonic::service::RoutesBuilder,
-    rooms: &[&'static str],
+    health: HealthServer<impl Health>,
     descriptors: Option<&'static [u8]>,
     gate: Gate,
 ) -> anyhow::Result<axum::Router> {
-    if rooms.is_empty() {
-        return Ok(axum::Router::new());
-    }
-    let (reporter, health) = tonic_health::server::health_reporter();
-    for room in rooms {
-        reporter.set_service_status(room, tonic_health::ServingStatus::Serving).await;
-    }
     routes.add_service(health);
     if let Some(set) = descriptors {
         let reflection =

@@ -6,5 +6,6 @@
     reason = "a test that cannot go on should stop and say where"
 )]
 
+mod health;
 mod listener;
 mod mutual_tls;
