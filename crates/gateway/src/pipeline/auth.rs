@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use bus::Bus;
 use http::header;
 use http::request::Parts;
@@ -20,20 +19,14 @@ use proto::identity::jwks_service_client::JwksServiceClient;
 use proto::{content, identity};
 use serde::Deserialize;
 use tokio::sync::RwLock;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::cookies;
-use super::heard::Changes;
+use super::kept::{About, Hash, Hearing, Kept, STALE, hash};
 use crate::Edge;
 use crate::edge::descriptors::Operation;
 use crate::edge::problem::Problem;
 
-/// How long an answer is good while changes are heard, and how long when they may not be: a revoked key or session lives
-/// on no longer than this.
-const HEARING: i64 = 10;
-const DEAF: i64 = 1;
-/// How long an answer serves while identity is down.
-const STALE: Duration = Duration::from_secs(600);
 /// How often an unknown key id may make us ask for the key set.
 const REFETCH: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -108,26 +101,6 @@ struct Jwk {
     x: String,
 }
 
-type Hash = [u8; 32];
-/// An answer and when (clock seconds) it was given.
-type Kept<T> = Cache<Hash, (T, Asked)>;
-
-/// When an answer was asked for.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    /// Clock seconds.
-    at: i64,
-    /// How far changes had been heard.
-    mark: u64,
-    /// Over which connection they are heard; none when there was none.
-    connection: Option<u64>,
-}
-
-/// Whose change makes an answer old.
-trait About {
-    fn ids(&self) -> Vec<&str>;
-}
-
 impl About for Person {
     fn ids(&self) -> Vec<&str> {
         [self.session.as_str(), &self.user].into_iter().chain(self.company.as_deref()).collect()
@@ -153,43 +126,38 @@ impl About for Sites {
 }
 
 pub struct Authenticator {
-    bus: Bus,
-    changes: Changes,
+    hearing: Hearing,
     keys: RwLock<(HashMap<String, DecodingKey>, Option<tokio::time::Instant>)>,
     jwks: RwLock<bytes::Bytes>,
     tokens: Cache<Hash, Arc<(String, String, i64)>>,
-    sessions: Kept<Option<Person>>,
-    api_keys: Kept<Option<Key>>,
-    widgets: Kept<Option<Session>>,
-    sites: Kept<Option<Sites>>,
+    sessions: Kept<Person>,
+    api_keys: Kept<Key>,
+    widgets: Kept<Session>,
+    sites: Kept<Sites>,
 }
 
 impl Authenticator {
     pub fn new(bus: Bus) -> Self {
-        fn kept<T: Clone + Send + Sync + 'static>(most: u64) -> Kept<T> {
-            Cache::builder().max_capacity(most).time_to_live(STALE).build()
-        }
         Self {
-            bus,
-            changes: Changes::new(STALE * 2),
+            hearing: Hearing::new(bus),
             keys: RwLock::default(),
             jwks: RwLock::default(),
             tokens: Cache::builder().max_capacity(100_000).time_to_live(STALE).build(),
-            sessions: kept(100_000),
-            api_keys: kept(100_000),
-            widgets: kept(200_000),
-            sites: kept(100_000),
+            sessions: Kept::new(100_000),
+            api_keys: Kept::new(100_000),
+            widgets: Kept::new(200_000),
+            sites: Kept::new(100_000),
         }
     }
 
     /// Something about a session, a person, a key or a company changed.
     pub fn hear(&self, heard: &bus::Heard) {
-        self.changes.hear(heard);
+        self.hearing.hear(heard);
     }
 
     /// Whether events reach this replica.
     pub fn hears(&self) -> bool {
-        self.bus.connection().is_some()
+        self.hearing.hears()
     }
 
     /// Who sent this request. A credential that is there and not good is refused, even where none is needed.
@@ -235,7 +203,7 @@ impl Authenticator {
 
     async fn api_key(&self, edge: &Edge, secret: &str) -> Result<Key, Problem> {
         let hash = hash(secret);
-        let found = self.resolve(edge, &self.api_keys, hash, || async {
+        let found = self.api_keys.resolve(&self.hearing, edge.clock.now(), hash, || async {
             let message = identity::ResolveApiKeyRequest { hash: hash.to_vec().into() };
             let mut client = DirectoryServiceClient::new(edge.upstreams.get("identity")?.channel());
             let key = client.resolve_api_key(ask(edge, "identity", message)?).await?.into_inner();
@@ -252,9 +220,9 @@ impl Authenticator {
     }
 
     async fn person(&self, edge: &Edge, token: &str) -> Result<Person, Problem> {
-        let hash = hash(token);
+        let signed = hash(token);
         let now = edge.clock.now().as_second();
-        let verified = match self.tokens.get(&hash).await {
+        let verified = match self.tokens.get(&signed).await {
             Some(kept) => kept,
             None => {
                 let claims = self.verify(edge, token).await?;
@@ -265,7 +233,7 @@ impl Authenticator {
                     return Err(Problem::unauthenticated());
                 }
                 let kept = Arc::new((claims.sid, claims.sub, claims.exp));
-                self.tokens.insert(hash, kept.clone()).await;
+                self.tokens.insert(signed, kept.clone()).await;
                 kept
             }
         };
@@ -274,7 +242,7 @@ impl Authenticator {
             return Err(Problem::new(401, "token_expired", "the access token is too old; refresh it"));
         }
         let (session, user) = (session.clone(), user.clone());
-        let found = self.resolve(edge, &self.sessions, self::hash(&session), || async {
+        let found = self.sessions.resolve(&self.hearing, edge.clock.now(), hash(&session), || async {
             let message = identity::ResolveSessionRequest { session_id: session.clone() };
             let mut client = DirectoryServiceClient::new(edge.upstreams.get("identity")?.channel());
             let said = client.resolve_session(ask(edge, "identity", message)?).await?.into_inner();
@@ -359,7 +327,7 @@ impl Authenticator {
         if origin.len() > 300 || origin == "null" {
             return false;
         }
-        let sites = self.resolve(edge, &self.sites, hash(origin), || async {
+        let sites = self.sites.resolve(&self.hearing, edge.clock.now(), hash(origin), || async {
             let message = identity::ResolveOriginRequest { origin: origin.to_owned() };
             let mut client = DirectoryServiceClient::new(edge.upstreams.get("identity")?.channel());
             let found = client.resolve_origin(ask(edge, "identity", message)?).await?.into_inner();
@@ -374,7 +342,7 @@ impl Authenticator {
     }
 
     async fn widget(&self, edge: &Edge, token: &str) -> Result<Session, Problem> {
-        let found = self.resolve(edge, &self.widgets, hash(token), || async {
+        let found = self.widgets.resolve(&self.hearing, edge.clock.now(), hash(token), || async {
             let message = content::ResolveFlowTokenRequest { token: token.to_owned() };
             let mut client = FlowSessionServiceClient::new(edge.upstreams.get("content")?.channel());
             let said = client.resolve_flow_token(ask(edge, "content", message)?).await?.into_inner();
@@ -391,67 +359,7 @@ impl Authenticator {
     }
 }
 
-impl Authenticator {
-    /// Answers from what is kept while it is fresh, else asks; what was kept serves on while the other side is down, unless
-    /// it was heard to have changed. "Not there" is an answer too, and is kept like one.
-    async fn resolve<T, F, Fut>(
-        &self,
-        edge: &Edge,
-        kept: &Kept<Option<T>>,
-        hash: Hash,
-        ask: F,
-    ) -> Result<Option<T>, Problem>
-    where
-        T: About + Clone + Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, Status>>,
-    {
-        let asked = Asked {
-            at: edge.clock.now().as_second(),
-            mark: self.changes.mark(),
-            connection: self.bus.connection(),
-        };
-        let old = kept.get(&hash).await;
-        let old = old.filter(|(answer, then)| {
-            answer.as_ref().is_none_or(|a| !self.changes.since(then.mark, &a.ids()))
-        });
-        if let Some((answer, then)) = &old {
-            let heard_all = asked.connection.is_some() && asked.connection == then.connection;
-            // What is not there may come to be without anybody telling of it.
-            let good = if heard_all && answer.is_some() { HEARING } else { DEAF };
-            if asked.at - then.at < good {
-                return Ok(answer.clone());
-            }
-        }
-        let answer = match ask().await {
-            Ok(found) => Some(found),
-            Err(status)
-                if matches!(
-                    status.code(),
-                    Code::NotFound | Code::Unauthenticated | Code::InvalidArgument | Code::PermissionDenied
-                ) =>
-            {
-                None
-            }
-            Err(status) => {
-                return match old {
-                    Some((answer, _)) => Ok(answer),
-                    None => Err(status.into()),
-                };
-            }
-        };
-        kept.insert(hash, (answer.clone(), asked)).await;
-        Ok(answer)
-    }
-}
-
 /// A request of the gateway itself.
 fn ask<T>(edge: &Edge, service: &str, message: T) -> Result<tonic::Request<T>, Status> {
     edge.upstreams.get(service)?.request(&Caller::internal("gateway", None), DEADLINE, message)
-}
-
-fn hash(text: &str) -> Hash {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    out
 }

@@ -32,7 +32,8 @@ impl Changes {
 
     /// Whether something about one of these ids was heard after the mark.
     pub fn since(&self, mark: u64, ids: &[&str]) -> bool {
-        ids.iter().any(|id| self.heard.get(*id).is_some_and(|at| at > mark))
+        // Nearly always, nothing was: then nothing is looked up.
+        self.mark() > mark && ids.iter().any(|id| self.heard.get(*id).is_some_and(|at| at > mark))
     }
 
     /// Notes what an event says.

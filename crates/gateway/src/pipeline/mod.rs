@@ -9,6 +9,7 @@ pub mod conditional;
 pub mod cookies;
 pub mod heard;
 pub mod idempotency;
+pub mod kept;
 pub mod rate;
 
 use std::net::IpAddr;

@@ -22,6 +22,15 @@ fn end(world: &World, next: &str) {
     world.behind.person.lock().unwrap().session_id = next.into();
 }
 
+/// Asks as the clock goes on until the session is out.
+async fn out(world: &World, session: &str) {
+    let refused = async || {
+        world.clock.advance(SignedDuration::from_secs(1));
+        (status(world, session).await == 401).then_some(())
+    };
+    eventually("the end of the session", refused).await;
+}
+
 async fn status(world: &World, session: &str) -> u16 {
     let token = world.token(&serde_json::json!({ "sid": session }));
     world.request("GET", "/v1/cards").bearer_auth(token).send().await.unwrap().status().as_u16()
@@ -34,11 +43,7 @@ async fn a_revocation_holds_without_nats_and_is_heard_again_with_it() {
     line.cut();
     // Deaf, it asks again after a second, though nobody told it anything.
     end(&world, "ses_2");
-    let refused = async || {
-        world.clock.advance(SignedDuration::from_secs(1));
-        (status(&world, "ses_1").await == 401).then_some(())
-    };
-    eventually("the end of the session", refused).await;
+    out(&world, "ses_1").await;
     assert_eq!(status(&world, "ses_2").await, 200);
 
     line.mend();
@@ -68,9 +73,5 @@ async fn a_revocation_told_while_the_line_was_cut_holds_when_it_is_mended() {
     world.tell("access.changed", "ses_1", Data::AccessChanged(changed)).await;
     line.mend();
     // What was answered over the line that was cut is good for a second and no longer, mended or not.
-    let refused = async || {
-        world.clock.advance(SignedDuration::from_secs(1));
-        (status(&world, "ses_1").await == 401).then_some(())
-    };
-    eventually("the end of the session", refused).await;
+    out(&world, "ses_1").await;
 }
