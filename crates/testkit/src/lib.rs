@@ -15,4 +15,4 @@ pub mod workos;
 
 pub use line::Line;
 pub use replicas::Replicas;
-pub use servers::{TestDb, clock, data, eventually, mongo, within};
+pub use servers::{TestDb, clock, data, eventually, mongo, ports, within};

@@ -1,6 +1,5 @@
 //! A MongoDB replica set of three whose primary can be lost. Its servers are processes of the test that asked for them.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use bson::{Document, doc};
 use mongodb::Client;
 use tokio::process::{Child, Command};
 
-use crate::servers::{TestDb, data, read, within};
+use crate::servers::{TestDb, data, ports, read, within};
 
 /// How long an election may take on a busy machine.
 const ELECTED: Duration = Duration::from_secs(60);
@@ -31,11 +30,7 @@ impl Replicas {
     /// Starts them and waits until one is elected.
     pub async fn start() -> Self {
         let program = read("MONGOD_BIN").expect("MONGOD_BIN is not set; run tests with `cargo xtask test`");
-        let ports: Vec<u16> = {
-            // Held together until all are known, so that no port is given twice.
-            let held: Vec<_> = (0..3).map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
-            held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
-        };
+        let ports = ports(3);
         let memory = PathBuf::from("/dev/shm");
         let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
         let folder = base.join(kit::id::new("replicas"));

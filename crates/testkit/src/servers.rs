@@ -1,6 +1,7 @@
 //! The real MongoDB and NATS of a test run (`cargo xtask test` says where they are), shared by all tests; names of a
 //! test's own keep them apart.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -79,6 +80,18 @@ impl Drop for TestDb {
             eprintln!("the test's databases were not dropped: {e:#}");
         }
     }
+}
+
+/// Ports for servers a test starts as processes, below those the system gives to connections: one of these may be taken
+/// by any connection before its server listens, or while it is started anew.
+pub fn ports(count: usize) -> Vec<u16> {
+    let first = usize::try_from(std::process::id()).unwrap() * 50;
+    let candidates = (0..20_000).map(|n| u16::try_from(12_000 + (first + n) % 20_000).unwrap());
+    // Held together until all are known, so that no port is given twice.
+    let held: Vec<_> =
+        candidates.filter_map(|p| TcpListener::bind(("127.0.0.1", p)).ok()).take(count).collect();
+    assert_eq!(held.len(), count, "no more ports are free");
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// A clock that only moves forward, by hand or with the machine.

@@ -1,7 +1,6 @@
 //! The six services as processes of their own, to be killed as an operating system kills.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::ops::Deref;
 
 use tokio::process::{Child, Command};
@@ -26,16 +25,12 @@ impl Processes {
     /// Starts everything and waits until it is ready.
     pub async fn start() -> Self {
         let mut site = Site::new().await;
-        // Held together until all are known, so that no port is given twice.
-        let ports = stack::parts::parts().into_iter().map(|part| {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-            (part.name, part.address_variable, listener)
-        });
+        let parts = stack::parts::parts();
         let mut addresses = BTreeMap::new();
-        for (name, variable, listener) in ports.collect::<Vec<_>>() {
-            let address = format!("http://{}", listener.local_addr().unwrap());
-            site.settings.insert(variable.to_owned(), address.clone());
-            addresses.insert(name, address);
+        for (part, port) in parts.iter().zip(testkit::ports(parts.len())) {
+            let address = format!("http://127.0.0.1:{port}");
+            site.settings.insert(part.address_variable.to_owned(), address.clone());
+            addresses.insert(part.name, address);
         }
         site.gateway = addresses["gateway"].clone();
         site.settings.insert("RETENTION_PUBLIC_URL".to_owned(), site.gateway.clone());
