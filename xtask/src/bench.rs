@@ -114,17 +114,12 @@ fn doors(folder: &Path, settings: &Settings, servers: &Servers, binaries: &Path)
     let noop = Slot::new(&run, "noop");
     noop.start(Command::new(&bench).args(["noop", "--listen", &at(nothing)]))?;
     noop.wait(Duration::from_secs(20), || up::ready(nothing))?;
-    let plain = Slot::new(&run, "unchecked");
-    plain.start(Command::new(&bench).args([
-        "unchecked",
-        "--content",
-        &content,
-        "--listen",
-        &at(unchecked),
-    ]))?;
-    plain.wait(Duration::from_secs(20), || up::ready(unchecked))?;
     let mut env = settings.environment(servers, folder);
     env.insert("RETENTION_CONTENT_ADDR".into(), content);
+    let plain = Slot::new(&run, "unchecked");
+    env.insert("RETENTION_LISTEN".into(), at(unchecked));
+    plain.start(&mut dev::process(&bench, &["unchecked"], &env)?)?;
+    plain.wait(Duration::from_secs(20), || up::ready(unchecked))?;
     env.insert("RETENTION_LISTEN".into(), at(checked));
     let full = Slot::new(&run, "checked");
     full.start(&mut dev::process(&binaries.join("gateway"), &[], &env)?)?;

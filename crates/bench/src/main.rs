@@ -34,12 +34,7 @@ enum Command {
         listen: SocketAddr,
     },
     /// The gateway without its checks.
-    Unchecked {
-        #[arg(long)]
-        content: String,
-        #[arg(long)]
-        listen: SocketAddr,
-    },
+    Unchecked(Box<gateway::Config>),
     /// A service that does nothing.
     Noop {
         #[arg(long)]
@@ -56,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Bare { mongo, listen } => {
             bare::serve(&mongo, run::BARE_DATABASE, listen, run::STRIPE_SECRET).await
         }
-        Command::Unchecked { content, listen } => unchecked::serve(listen, &content).await,
+        Command::Unchecked(config) => unchecked::serve(*config).await,
         Command::Noop { listen } => unchecked::noop(listen).await,
         Command::Run(options) => run::run(options).await,
     }

@@ -1,103 +1,60 @@
-//! The peer of the gateway itself: the same derived operations, JSON and call, without authentication, access rules,
-//! rate limits and idempotency. And the service behind both that does nothing, so that the door is all there is.
+//! The peer of the gateway itself: the same door, with all that is around and behind the checks, but without
+//! authentication, access rules, rate limits and idempotency. And the service behind both that does nothing, so that the
+//! door is all there is.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::any;
+use bus::Bus;
 use bytes::Bytes;
-use clap::Parser as _;
-use gateway::edge::bind;
-use gateway::edge::descriptors::{self, Operation};
-use gateway::edge::json::Plans;
-use gateway::edge::problem::Problem;
-use gateway::pipeline::{around, read};
-use gateway::upstreams::Upstreams;
+use gateway::Edge;
+use gateway::pipeline::{self, auth::Who};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, Full};
-use kit::caller::{Actor, Caller, Minter, Mode, Role, Scope, SigningKey};
-use prost::Message as _;
+use kit::caller::{Actor, Caller, Mode, Role, Scope};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
 
+const NAME: &str = "unchecked";
 /// The operations measured: a read and a write that takes an `Idempotency-Key`.
 pub const RPCS: [&str; 2] =
     ["retention.content.v1.CardService.GetCard", "retention.content.v1.CardService.CreateCard"];
 const DEADLINE: Duration = Duration::from_secs(30);
 
-struct Door {
-    operations: Vec<Arc<Operation>>,
-    plans: Plans,
-    upstreams: Upstreams,
-    caller: Caller,
-}
-
 /// Serves the unchecked door until killed.
-pub async fn serve(listen: SocketAddr, content: &str) -> anyhow::Result<()> {
-    let all = descriptors::load().map_err(|why| anyhow!("the protos are not sound: {why}"))?;
-    let operations: Vec<_> = all.into_iter().filter(|op| RPCS.contains(&op.rpc.full_name())).collect();
-    // It guards nothing: nobody behind this door reads what it signs.
-    let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    let settings =
-        ["gateway", "--inner-key", key, "--content-addr", content, "--mongo-uri", "mongodb://127.0.0.1"];
-    let config = gateway::Config::try_parse_from(settings)?;
-    let signing = Arc::new(SigningKey::from_seed(&config.common.inner_key)?);
-    let minter = Minter::new("gateway", signing, Arc::new(kit::clock::SystemClock));
-    let scope = Some(Scope::new("com_bench", Mode::Live));
-    let caller = Caller {
+pub async fn serve(config: gateway::Config) -> anyhow::Result<()> {
+    let listen = config.common.listen;
+    let db = store::connect(&config.data, NAME).await?;
+    let bus = Bus::open(&config.data).await?;
+    let edge = Edge::open(config, Arc::new(kit::clock::SystemClock), &db, &bus).await?;
+    let caller = Arc::new(Caller {
         role: Role::RetAdmin,
         actor: Actor::new("user", "usr_bench"),
-        ..Caller::internal("unchecked", scope)
-    };
-    let door = Arc::new(Door {
-        plans: Plans::of(operations.iter().map(|op| op.output.clone())),
-        upstreams: Upstreams::new(&config, &minter)?,
-        operations,
-        caller,
+        ..Caller::internal(NAME, Some(Scope::new("com_bench", Mode::Live)))
     });
     let mut app = Router::new();
-    for op in &door.operations {
-        let (door, op) = (door.clone(), op.clone());
-        let route = op.template.route();
+    for rpc in RPCS {
+        let op = edge.operation(rpc).with_context(|| format!("no rpc {rpc}"))?.clone();
+        let (route, edge, caller) = (op.template.route(), edge.clone(), caller.clone());
         let method = any(move |request: Request| {
-            let (door, op) = (door.clone(), op.clone());
-            around(op.template.description(), request, move |request, id| async move {
-                door.forward(&op, request, id).await
+            let (edge, op, caller) = (edge.clone(), op.clone(), caller.clone());
+            pipeline::around(op.template.description(), request, |request, id| async move {
+                let (parts, body) = request.into_parts();
+                let body = pipeline::read(body, op.max_body()).await?;
+                let caller = Caller { request_id: id, ..Caller::clone(&caller) };
+                pipeline::forward(&edge, &op, &Who::Nobody, &caller, &parts, &body).await
             })
         });
         app = app.route(&route, method);
     }
-    let app = app.layer((CompressionLayer::new(), CatchPanicLayer::new()));
-    served(kit::Service::new("unchecked").http(app), listen).await
-}
-
-impl Door {
-    async fn forward(&self, op: &Operation, request: Request, id: String) -> Result<Response, Problem> {
-        let (parts, body) = request.into_parts();
-        let body = read(body, op.max_body()).await?;
-        let message = bind::request(op, parts.uri.path(), parts.uri.query(), &body)?;
-        let wrong = proto::check::violations(&message);
-        if wrong.map_or(true, |wrong| !wrong.is_empty()) {
-            return Err(Problem::bad_request("invalid", "the request breaks a rule of its fields"));
-        }
-        let caller = Caller { request_id: id, ..self.caller.clone() };
-        let encoded = message.encode_to_vec().into();
-        let (bytes, _) = self.upstreams.call(&op.service, &op.grpc, &caller, DEADLINE, encoded).await?;
-        let json = self.plans.json(op.output.full_name(), &bytes);
-        let json = json.map_err(|_| Problem::new(500, "internal", "the reply cannot be read"))?;
-        let mut response = Response::new(Body::from(json));
-        let kind = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        Ok(response)
-    }
+    served(kit::Service::new(NAME).http(gateway::layered(&edge, app)?), listen).await
 }
 
 /// Answers every rpc with an empty message, until killed.
@@ -118,7 +75,7 @@ pub async fn noop(listen: SocketAddr) -> anyhow::Result<()> {
 
 async fn served(service: kit::Service, listen: SocketAddr) -> anyhow::Result<()> {
     // Spans and metrics are no checks: both doors have them.
-    kit::telemetry::start("unchecked", "warn", None)?;
+    kit::telemetry::start(NAME, "warn", None)?;
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
     kit::run::serve(service, listener, CancellationToken::new(), DEADLINE).await

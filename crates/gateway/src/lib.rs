@@ -16,13 +16,14 @@ use anyhow::{Context as _, anyhow};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any};
 use bus::Bus;
 use http::{HeaderName, HeaderValue, Method, header};
 use kit::SharedClock;
 use kit::caller::{Minter, SigningKey};
-use tower::ServiceBuilder;
+use mongodb::Database;
+use tower::{Layer as _, Service as _, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -62,6 +63,31 @@ pub struct Edge {
 }
 
 impl Edge {
+    pub async fn open(
+        config: Config,
+        clock: SharedClock,
+        db: &Database,
+        bus: &Bus,
+    ) -> anyhow::Result<Arc<Self>> {
+        let operations = descriptors::load().map_err(|why| anyhow!("the protos are not sound: {why}"))?;
+        let key = Arc::new(SigningKey::from_seed(&config.common.inner_key)?);
+        let upload = proto::pool().get_message_by_name(special::upload::REPLY);
+        let messages = operations.iter().map(|op| op.output.clone()).chain(upload);
+        Ok(Arc::new(Self {
+            upstreams: Upstreams::new(&config, &Minter::new(NAME, key, clock.clone()))?,
+            auth: Authenticator::new(bus.clone()),
+            csrf: Csrf::new(&config.common),
+            rates: Rates::new(config.rate_scale),
+            idempotency: Idempotency::open(db, clock.clone()).await?,
+            shared: Shared::default(),
+            live: Live::default(),
+            plans: Plans::of(messages),
+            operations,
+            clock,
+            config,
+        }))
+    }
+
     /// The operation of an rpc, by its full name.
     pub fn operation(&self, rpc: &str) -> Option<&Arc<Operation>> {
         self.operations.iter().find(|op| op.rpc.full_name() == rpc)
@@ -75,28 +101,9 @@ pub async fn service(config: Config) -> anyhow::Result<kit::Service> {
 
 /// The gateway with a clock of the caller's.
 pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Service> {
-    let operations = descriptors::load().map_err(|why| anyhow!("the protos are not sound: {why}"))?;
-    let key = Arc::new(SigningKey::from_seed(&config.common.inner_key)?);
     let db = store::connect(&config.data, NAME).await?;
     let bus = Bus::open(&config.data).await?;
-    let edge = Arc::new(Edge {
-        upstreams: Upstreams::new(&config, &Minter::new(NAME, key, clock.clone()))?,
-        auth: Authenticator::new(bus.clone()),
-        csrf: Csrf::new(&config.common),
-        rates: Rates::new(config.rate_scale),
-        idempotency: Idempotency::open(&db, clock.clone()).await?,
-        shared: Shared::default(),
-        live: Live::default(),
-        plans: Plans::of(
-            operations
-                .iter()
-                .map(|op| op.output.clone())
-                .chain(proto::pool().get_message_by_name(special::upload::REPLY)),
-        ),
-        operations,
-        clock,
-        config,
-    });
+    let edge = Edge::open(config, clock, &db, &bus).await?;
     let router = router(&edge)?;
     let (quiet, hearing, live, closing) = (edge.clone(), edge.clone(), edge.clone(), edge.clone());
     let told = bus.clone();
@@ -166,7 +173,7 @@ fn router(edge: &Arc<Edge>) -> anyhow::Result<Router> {
             }
         })
     });
-    Ok(layered(edge, app, cors(edge)?))
+    layered(edge, app)
 }
 
 /// All methods of a path the descriptors know.
@@ -176,28 +183,44 @@ pub(crate) fn methods(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> MethodRou
 }
 
 /// One service around every route, as each boxed by itself would cost what a check costs.
-fn layered(edge: &Arc<Edge>, app: Router, cors: CorsLayer) -> Router {
+pub fn layered(edge: &Arc<Edge>, app: Router) -> anyhow::Result<Router> {
     let worth_it = SizeAbove::new(1024).and(NotForContentType::IMAGES).and(NotForContentType::SSE);
+    let outside = Outside { edge: edge.clone(), cors: Arc::new(cors(edge)?) };
     let layers = ServiceBuilder::new()
-        .layer(axum::middleware::from_fn_with_state(edge.clone(), every))
-        .layer(cors)
+        .layer(axum::middleware::from_fn_with_state(outside, every))
         .layer(CompressionLayer::new().compress_when(worth_it))
         .layer(CatchPanicLayer::custom(panicked));
-    app.layer(layers)
+    Ok(app.layer(layers))
+}
+
+#[derive(Clone)]
+struct Outside {
+    edge: Arc<Edge>,
+    cors: Arc<CorsLayer>,
 }
 
 /// What every request and answer passes: whose request it is, when somebody we believe stands in front of us; what was
-/// counted, what a version that ends says, and the headers of an answer that does not say otherwise.
-async fn every(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+/// counted, whether a page of another site may read it, what a version that ends says, and the headers of an answer that
+/// does not say otherwise.
+async fn every(State(outside): State<Outside>, mut request: Request, next: Next) -> Response {
+    let Outside { edge, cors } = outside;
     pipeline::address::believe(&mut request, &edge.config.trusted_proxies);
     let version = versions::of(versions::VERSIONS, request.uri().path());
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
-    let mut response = rate::counted(&edge.rates, from, next.run(request)).await;
+    let foreign = request.headers().contains_key(header::ORIGIN);
+    let counted = rate::counted(&edge.rates, from, async {
+        if foreign { cors.layer(next).call(request).await.into_response() } else { next.run(request).await }
+    });
+    let mut response = counted.await;
+    let headers = response.headers_mut();
+    if !foreign {
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
     if let Some(version) = version {
-        version.mark(response.headers_mut());
+        version.mark(headers);
     }
     for (name, value) in GUARDS {
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -11,7 +11,7 @@ use http::header;
 use http::request::Parts;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use kit::caller::{Caller, Mode, Role};
-use moka::future::Cache;
+use moka::sync::Cache;
 use proto::content::flow_session_service_client::FlowSessionServiceClient;
 use proto::edge::Auth;
 use proto::identity::directory_service_client::DirectoryServiceClient;
@@ -69,12 +69,22 @@ pub struct Session {
 #[derive(Clone, Debug)]
 struct Sites(Vec<String>);
 
+/// An access token whose signature was checked.
+struct Token {
+    /// By what its session is kept.
+    session: Hash,
+    session_id: String,
+    user: String,
+    /// Clock seconds.
+    expires: i64,
+}
+
 #[derive(Clone, Debug)]
 pub enum Who {
     Nobody,
-    Person(Person),
-    Key(Key),
-    Widget(Session),
+    Person(Arc<Person>),
+    Key(Arc<Key>),
+    Widget(Arc<Session>),
 }
 
 #[derive(Deserialize)]
@@ -129,8 +139,8 @@ pub struct Authenticator {
     hearing: Hearing,
     keys: RwLock<(HashMap<String, DecodingKey>, Option<tokio::time::Instant>)>,
     jwks: RwLock<bytes::Bytes>,
-    tokens: Cache<Hash, Arc<(String, String, i64)>>,
-    sessions: Kept<Person>,
+    tokens: Cache<Hash, Arc<Token>>,
+    people: Kept<Person>,
     api_keys: Kept<Key>,
     widgets: Kept<Session>,
     sites: Kept<Sites>,
@@ -143,7 +153,7 @@ impl Authenticator {
             keys: RwLock::default(),
             jwks: RwLock::default(),
             tokens: Cache::builder().max_capacity(100_000).time_to_live(STALE).build(),
-            sessions: Kept::new(100_000),
+            people: Kept::new(100_000),
             api_keys: Kept::new(100_000),
             widgets: Kept::new(200_000),
             sites: Kept::new(100_000),
@@ -193,15 +203,14 @@ impl Authenticator {
         if token.starts_with("rsk_") {
             return self.api_key(edge, token).await.map(Who::Key);
         }
-        match jsonwebtoken::decode_header(token).ok().and_then(|h| h.typ) {
-            Some(typ) if typ == "at+jwt" => self.person(edge, token).await.map(Who::Person),
-            // Inner tokens are for inside.
-            Some(typ) if typ == "inner+jwt" => Err(Problem::unauthenticated()),
+        // The tokens of flow sessions are no JWS; inner tokens are one of another kind, and for inside.
+        match token.split('.').count() {
+            3 => self.person(edge, token).await.map(Who::Person),
             _ => self.widget(edge, token).await.map(Who::Widget),
         }
     }
 
-    async fn api_key(&self, edge: &Edge, secret: &str) -> Result<Key, Problem> {
+    async fn api_key(&self, edge: &Edge, secret: &str) -> Result<Arc<Key>, Problem> {
         let hash = hash(secret);
         let found = self.api_keys.resolve(&self.hearing, edge.clock.now(), hash, || async {
             let message = identity::ResolveApiKeyRequest { hash: hash.to_vec().into() };
@@ -219,31 +228,22 @@ impl Authenticator {
         found.await?.ok_or_else(Problem::unauthenticated)
     }
 
-    async fn person(&self, edge: &Edge, token: &str) -> Result<Person, Problem> {
-        let signed = hash(token);
-        let now = edge.clock.now().as_second();
-        let verified = match self.tokens.get(&signed).await {
+    async fn person(&self, edge: &Edge, token: &str) -> Result<Arc<Person>, Problem> {
+        let (signed, now) = (hash(token), edge.clock.now());
+        let token = match self.tokens.get(&signed) {
             Some(kept) => kept,
             None => {
-                let claims = self.verify(edge, token).await?;
-                // Identity makes none that lives longer: one that says so says something else than we do.
-                let short = claims.exp.saturating_sub(claims.iat) <= LONGEST_LIFE;
-                let fits = claims.nbf <= now + 60 && claims.iat <= now + 60 && short;
-                if !fits {
-                    return Err(Problem::unauthenticated());
-                }
-                let kept = Arc::new((claims.sid, claims.sub, claims.exp));
-                self.tokens.insert(signed, kept.clone()).await;
-                kept
+                let token = Arc::new(Box::pin(self.verify(edge, token, now.as_second())).await?);
+                self.tokens.insert(signed, token.clone());
+                token
             }
         };
-        let (session, user, exp) = &*verified;
-        if *exp <= now {
+        if token.expires <= now.as_second() {
             return Err(Problem::new(401, "token_expired", "the access token is too old; refresh it"));
         }
-        let (session, user) = (session.clone(), user.clone());
-        let found = self.sessions.resolve(&self.hearing, edge.clock.now(), hash(&session), || async {
-            let message = identity::ResolveSessionRequest { session_id: session.clone() };
+        // By session: a token that is new while identity is down opens what is known of its session.
+        let found = self.people.resolve(&self.hearing, now, token.session, || async {
+            let message = identity::ResolveSessionRequest { session_id: token.session_id.clone() };
             let mut client = DirectoryServiceClient::new(edge.upstreams.get("identity")?.channel());
             let said = client.resolve_session(ask(edge, "identity", message)?).await?.into_inner();
             let role = match said.role.as_str() {
@@ -262,26 +262,35 @@ impl Authenticator {
                 grants: said.grants,
             })
         });
-        found.await?.filter(|p| p.user == user).ok_or_else(Problem::unauthenticated)
+        found.await?.filter(|p| p.user == token.user).ok_or_else(Problem::unauthenticated)
     }
 
-    /// Checks signature, kind, issuer and audience of an access token; times are the caller's to check.
-    async fn verify(&self, edge: &Edge, token: &str) -> Result<Claims, Problem> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| Problem::unauthenticated())?;
-        let kid = header.kid.filter(|k| k.len() <= 100).ok_or_else(Problem::unauthenticated)?;
-        let key = self.key(edge, &kid).await?.ok_or_else(Problem::unauthenticated)?;
+    /// Checks an access token, except whether it is too old by now.
+    async fn verify(&self, edge: &Edge, token: &str, now: i64) -> Result<Token, Status> {
+        let header = jsonwebtoken::decode_header(token).map_err(refused)?;
+        if header.typ.as_deref() != Some("at+jwt") {
+            return Err(refused("another kind of token"));
+        }
+        let kid = header.kid.filter(|k| k.len() <= 100).ok_or_else(|| refused("no key"))?;
+        let key = self.key(edge, &kid).await?.ok_or_else(|| refused("an unknown key"))?;
         let mut rules = Validation::new(Algorithm::EdDSA);
         rules.set_issuer(&["retention-identity"]);
         rules.set_audience(&["gateway"]);
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Our own clock decides; tests move it.
         rules.validate_exp = false;
-        let data =
-            jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| Problem::unauthenticated())?;
-        Ok(data.claims)
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(refused)?.claims;
+        // Identity makes none that lives longer: one that says so says something else than we do.
+        let short = claims.exp.saturating_sub(claims.iat) <= LONGEST_LIFE;
+        let begun = claims.nbf <= now + 60 && claims.iat <= now + 60;
+        if !short || !begun {
+            return Err(refused("times"));
+        }
+        let (session, expires) = (hash(&claims.sid), claims.exp);
+        Ok(Token { session, session_id: claims.sid, user: claims.sub, expires })
     }
 
-    async fn key(&self, edge: &Edge, kid: &str) -> Result<Option<DecodingKey>, Problem> {
+    async fn key(&self, edge: &Edge, kid: &str) -> Result<Option<DecodingKey>, Status> {
         {
             let (keys, asked) = &*self.keys.read().await;
             let rested = asked.is_none_or(|at| at.elapsed() >= REFETCH);
@@ -296,11 +305,10 @@ impl Authenticator {
         Ok(self.keys.read().await.0.get(kid).cloned())
     }
 
-    async fn fetch(&self, edge: &Edge) -> Result<(), Problem> {
+    async fn fetch(&self, edge: &Edge) -> Result<(), Status> {
         let mut client = JwksServiceClient::new(edge.upstreams.get("identity")?.channel());
         let body = client.get_jwks(ask(edge, "identity", identity::GetJwksRequest {})?).await?.into_inner();
-        let set: KeySet =
-            serde_json::from_slice(&body.data).map_err(|e| Problem::from(kit::Fault::internal(e)))?;
+        let set: KeySet = serde_json::from_slice(&body.data).map_err(|e| Status::internal(e.to_string()))?;
         let ours = set.keys.into_iter().filter(|k| k.kty == "OKP" && k.crv == "Ed25519");
         let keys = ours.filter_map(|k| Some((k.kid, DecodingKey::from_ed_components(&k.x).ok()?)));
         let keys: HashMap<_, _> = keys.collect();
@@ -313,10 +321,10 @@ impl Authenticator {
     pub async fn jwks(&self, edge: &Edge) -> Result<bytes::Bytes, Problem> {
         let old = self.keys.read().await.1.is_none_or(|at| at.elapsed() >= REFETCH);
         if old
-            && let Err(problem) = self.fetch(edge).await
+            && let Err(status) = self.fetch(edge).await
             && self.jwks.read().await.is_empty()
         {
-            return Err(problem);
+            return Err(status.into());
         }
         Ok(self.jwks.read().await.clone())
     }
@@ -341,7 +349,7 @@ impl Authenticator {
         }
     }
 
-    async fn widget(&self, edge: &Edge, token: &str) -> Result<Session, Problem> {
+    async fn widget(&self, edge: &Edge, token: &str) -> Result<Arc<Session>, Problem> {
         let found = self.widgets.resolve(&self.hearing, edge.clock.now(), hash(token), || async {
             let message = content::ResolveFlowTokenRequest { token: token.to_owned() };
             let mut client = FlowSessionServiceClient::new(edge.upstreams.get("content")?.channel());
@@ -362,4 +370,8 @@ impl Authenticator {
 /// A request of the gateway itself.
 fn ask<T>(edge: &Edge, service: &str, message: T) -> Result<tonic::Request<T>, Status> {
     edge.upstreams.get(service)?.request(&Caller::internal("gateway", None), DEADLINE, message)
+}
+
+fn refused(why: impl std::fmt::Display) -> Status {
+    Status::unauthenticated(why.to_string())
 }

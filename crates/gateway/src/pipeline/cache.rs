@@ -66,7 +66,7 @@ impl Shared {
     /// Where the answer to this request would be kept; none where it never is.
     pub fn key(&self, op: &Operation, caller: &Caller, target: &str) -> Option<Key> {
         // A flow session may see less than the people of its company.
-        if op.method != Method::GET || caller.role == Role::Widget {
+        if op.method != Method::GET || op.service != FAMILY || caller.role == Role::Widget {
             return None;
         }
         let scope = caller.scope.clone()?;

@@ -1,12 +1,13 @@
 //! What identity and content answered about a credential, kept while it is good: until a change of what it is about is
 //! heard, and for seconds in any case. While they are down, what is kept serves on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use bus::{Bus, Heard};
 use kit::Timestamp;
-use moka::future::Cache;
+use moka::sync::Cache;
 use tonic::{Code, Status};
 
 use super::heard::Changes;
@@ -70,9 +71,9 @@ impl Hearing {
 }
 
 /// Answers by the hash of what was asked about.
-pub struct Kept<T>(Cache<Hash, (Option<T>, Asked)>);
+pub struct Kept<T>(Cache<Hash, (Option<Arc<T>>, Asked)>);
 
-impl<T: About + Clone + Send + Sync + 'static> Kept<T> {
+impl<T: About + Send + Sync + 'static> Kept<T> {
     pub fn new(most: u64) -> Self {
         Self(Cache::builder().max_capacity(most).time_to_live(STALE).build())
     }
@@ -84,16 +85,16 @@ impl<T: About + Clone + Send + Sync + 'static> Kept<T> {
         now: Timestamp,
         hash: Hash,
         ask: F,
-    ) -> Result<Option<T>, Problem>
+    ) -> Result<Option<Arc<T>>, Problem>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, Status>>,
     {
         let asked = hearing.asked(now);
-        let unchanged = |(answer, then): &(Option<T>, Asked)| {
+        let unchanged = |(answer, then): &(Option<Arc<T>>, Asked)| {
             answer.as_ref().is_none_or(|a| !hearing.changes.since(then.mark, &a.ids()))
         };
-        let old = self.0.get(&hash).await.filter(unchanged);
+        let old = self.0.get(&hash).filter(unchanged);
         if let Some((answer, then)) = &old {
             let heard_all = asked.connection.is_some() && asked.connection == then.connection;
             // What is not there may come to be without anybody telling of it.
@@ -102,12 +103,13 @@ impl<T: About + Clone + Send + Sync + 'static> Kept<T> {
                 return Ok(answer.clone());
             }
         }
-        let answer = match ask().await {
-            Ok(found) => Some(found),
+        // Seldom, and large: in a room of its own, it does not make every request larger.
+        let answer = match Box::pin(ask()).await {
+            Ok(found) => Some(Arc::new(found)),
             Err(status) if is_answer(&status) => None,
             Err(status) => return old.map(|(answer, _)| answer).ok_or_else(|| status.into()),
         };
-        self.0.insert(hash, (answer.clone(), asked)).await;
+        self.0.insert(hash, (answer.clone(), asked));
         Ok(answer)
     }
 }

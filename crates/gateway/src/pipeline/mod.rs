@@ -23,6 +23,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
+use kit::Caller;
 use kit::telemetry::{self, Headers};
 use prost::Message as _;
 use proto::google::api::HttpBody;
@@ -75,6 +76,8 @@ where
     let status = response.status().as_u16();
     span.record("http.status", status);
     let headers = response.headers_mut();
+    // Room at once for all that is said on every answer.
+    headers.reserve(16);
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
@@ -114,33 +117,46 @@ async fn run(edge: &Edge, op: &Operation, request: Request, id: &str) -> Result<
             return Err(cookies::foreign());
         }
         edge.rates.admit(op.rate(), &caller, &parts)?;
-        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-        let shared = edge.shared.key(op, &caller, target);
-        if let Some(kept) = shared.as_ref().and_then(|key| edge.shared.get(key)) {
-            return Ok(conditional::settle(&parts, kept));
-        }
-        let browser = cookies::browser(edge, op, &parts)?;
-        let mut message = bind::request(op, parts.uri.path(), parts.uri.query(), &body)?;
-        if let Some(browser) = &browser {
-            browser.fill(&mut message);
-        }
-        let matched = conditional::expect(op, &parts.headers, &mut message)?;
-        validate(op, &message)?;
-        access::check_subject(op, &who, &message)?;
-        let encoded = Bytes::from(message.encode_to_vec());
-        let key = idempotency::key(op, &parts.headers)?;
-        let call = async {
-            let answered = call(edge, op, &caller, limit, encoded, shared, browser.is_some()).await;
-            answered.map_err(|problem| conditional::stale(problem, matched))
-        };
-        match key {
-            Some(key) => edge.idempotency.once(op, &caller, &key, &body, &parts, call).await,
-            None => call.await.map(|response| conditional::settle(&parts, response)),
-        }
+        forward(edge, op, &who, &caller, &parts, &body).await
     };
     tokio::time::timeout(limit, work)
         .await
         .unwrap_or_else(|_| Err(Problem::new(504, "deadline_exceeded", "this took too long")))
+}
+
+/// What a request of somebody who may is answered: what is kept, or what the service says.
+pub async fn forward(
+    edge: &Edge,
+    op: &Operation,
+    who: &Who,
+    caller: &Caller,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Response, Problem> {
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let shared = edge.shared.key(op, caller, target);
+    if let Some(kept) = shared.as_ref().and_then(|key| edge.shared.get(key)) {
+        return Ok(conditional::settle(parts, kept));
+    }
+    let browser = cookies::browser(edge, op, parts)?;
+    let mut message = bind::request(op, parts.uri.path(), parts.uri.query(), body)?;
+    if let Some(browser) = &browser {
+        browser.fill(&mut message);
+    }
+    let matched = conditional::expect(op, &parts.headers, &mut message)?;
+    validate(op, &message)?;
+    access::check_subject(op, who, &message)?;
+    let encoded = Bytes::from(message.encode_to_vec());
+    let key = idempotency::key(op, &parts.headers)?;
+    // Boxed, as what is large and passed on is copied each time.
+    let call = Box::pin(async {
+        let answered = call(edge, op, caller, encoded, shared, browser.is_some()).await;
+        answered.map_err(|problem| conditional::stale(problem, matched))
+    });
+    match key {
+        Some(key) => Box::pin(edge.idempotency.once(op, caller, &key, body, parts, call)).await,
+        None => call.await.map(|response| conditional::settle(parts, response)),
+    }
 }
 
 /// Reads the whole body, up to a size.
@@ -183,12 +199,12 @@ fn validate(op: &Operation, message: &prost_reflect::DynamicMessage) -> Result<(
 async fn call(
     edge: &Edge,
     op: &Operation,
-    caller: &kit::Caller,
-    limit: Duration,
+    caller: &Caller,
     message: Bytes,
     shared: Option<cache::Key>,
     browser: bool,
 ) -> Result<Response, Problem> {
+    let limit = Duration::from_secs(edge.config.request_seconds);
     let called = edge.upstreams.call(&op.service, &op.grpc, caller, limit, message).await;
     // Whoever changed something sees it at once; the others, when the event passes.
     edge.shared.asked(op, caller);
