@@ -108,7 +108,8 @@ impl Stamp<'_> {
         self.event("mail.requested", Data::MailRequested(data))
     }
 
-    /// `audit.recorded`, where a person or a key is the one who acts. Pass nothing secret and nothing personal.
+    /// `audit.recorded`, where a person, a key or a company's identity provider is the one who acts. Pass nothing secret and
+    /// nothing personal.
     pub fn audited(
         self,
         caller: &Caller,
@@ -117,7 +118,7 @@ impl Stamp<'_> {
         before: Option<&Value>,
         after: Option<&Value>,
     ) -> Option<Outgoing> {
-        if !(caller.role.is_person() || caller.role == kit::Role::Machine) {
+        if !(caller.role.is_person() || matches!(caller.role, kit::Role::Machine | kit::Role::Provider)) {
             return None;
         }
         let data = proto::events::Audited {

@@ -1,6 +1,8 @@
 //! People's places in a company, as its identity provider has them: given, changed, shut and opened again.
 
+use kit::caller::Actor;
 use kit::{Caller, Role, Scope, SharedClock};
+use serde_json::json;
 use store::{Stored, Transaction};
 
 use super::model::Hold;
@@ -15,6 +17,8 @@ use crate::user_session::Sessions;
 /// Changes places in the provider's name.
 #[derive(Clone)]
 pub struct Places {
+    /// The provider's name.
+    pub provider: &'static str,
     pub store: SsoStore,
     pub people: People,
     pub people_store: PeopleStore,
@@ -24,11 +28,17 @@ pub struct Places {
     pub clock: SharedClock,
 }
 
-fn caller(scope: &Scope) -> Caller {
-    Caller::internal(crate::NAME, Some(scope.clone()))
-}
-
 impl Places {
+    /// The provider, as the trail names it.
+    fn caller(&self, scope: &Scope, why: Option<&str>) -> Caller {
+        Caller {
+            role: Role::Provider,
+            actor: Actor::new("provider", self.provider),
+            reason: why.map(str::to_owned),
+            ..Caller::internal(crate::NAME, Some(scope.clone()))
+        }
+    }
+
     /// A person's place in a company, if there is or was one.
     pub async fn place(&self, company: &str, user_id: &str) -> Result<Option<Stored<Member>>> {
         match self.people_store.member(&scope(company), user_id).await {
@@ -47,7 +57,7 @@ impl Places {
         }
         let hold = Hold { user_id: user_id.to_owned(), why: why.to_owned() };
         self.store.put_hold(&scope.company, hold).await?;
-        match self.people.set_status(&caller(scope), user_id, Status::Suspended).await {
+        match self.people.set_status(&self.caller(scope, Some(why)), user_id, Status::Suspended).await {
             Ok(_) => {
                 tracing::info!(user.id = user_id, company.id = scope.company, "{user_id} is kept out: {why}");
                 Ok(())
@@ -72,7 +82,7 @@ impl Places {
     /// Lets a person in again whom the provider had us keep out; nobody else.
     pub async fn let_in(&self, scope: &Scope, user_id: &str, role: Option<Role>) -> Result<()> {
         if self.store.hold(&scope.company, user_id).await?.is_some() {
-            match self.people.set_status(&caller(scope), user_id, Status::Active).await {
+            match self.people.set_status(&self.caller(scope, None), user_id, Status::Active).await {
                 Ok(_) | Err(Error::Refused("wrong_state", _)) => {}
                 Err(e) => return Err(e),
             }
@@ -90,7 +100,7 @@ impl Places {
         if place.body.role == role || !place.body.is_active() {
             return Ok(());
         }
-        match self.people.set_role(&caller(scope), user_id, place.version, Some(role)).await {
+        match self.people.set_role(&self.caller(scope, None), user_id, place.version, Some(role)).await {
             Err(Error::Refused("last_admin", _)) => {
                 tracing::warn!(
                     user.id = user_id,
@@ -112,11 +122,16 @@ impl Places {
         name: &str,
         role: Role,
     ) -> Result<Stored<Person>> {
+        let caller = self.caller(scope, None);
         let company = self.companies.get(&scope.company).await?;
         let is_new = known.is_none();
         let user_id = known.map_or_else(|| kit::id::new("usr"), |p| p.id);
         let name = if name.is_empty() { email } else { name };
         let at = self.clock.now();
+        let stamp = Stamp { scope, subject: &user_id, sequence: 1, at };
+        let after = json!({ "role": role.as_str() });
+        let mut activated = vec![stamp.user_changed("activated", &user_id, role)];
+        activated.extend(stamp.audited(&caller, "user", "user.join", None, Some(&after)));
         let active = Company { status: CompanyStatus::Active, ..company.body.clone() };
         let sequence = company.version + 1;
         let coming = Coming {
@@ -132,11 +147,7 @@ impl Places {
                 permissions: Permissions::default(),
                 since: Some(at),
             },
-            activated: Stamp { scope, subject: &user_id, sequence: 1, at }.user_changed(
-                "activated",
-                &user_id,
-                role,
-            ),
+            activated,
             company_event: Stamp { scope, subject: &scope.company, sequence, at }
                 .company_changed("updated", &active),
         };
@@ -157,7 +168,7 @@ struct Coming {
     user_id: String,
     person: Option<Person>,
     member: Member,
-    activated: kit::Outgoing,
+    activated: Vec<kit::Outgoing>,
     company_event: kit::Outgoing,
 }
 
@@ -168,7 +179,7 @@ impl Coming {
         if let Some(person) = person {
             people.add_person_in(tx, user_id, person).await?;
         }
-        people.add_member_in(tx, &scope, kit::id::new("mem"), member, vec![activated]).await?;
+        people.add_member_in(tx, &scope, kit::id::new("mem"), member, activated).await?;
         if role == Role::RetAdmin {
             companies.activate(tx, &scope.company, vec![company_event]).await?;
         }

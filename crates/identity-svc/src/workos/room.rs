@@ -52,6 +52,7 @@ impl Room {
         let provider = provider(config)?;
         let store = SsoStore::open(db, clock.clone()).await?;
         let places = Places {
+            provider: provider.name(),
             store: store.clone(),
             people,
             people_store: people_store.clone(),

@@ -28,6 +28,21 @@ impl Site {
             .await;
     }
 
+    /// What the trail says the provider did to people, oldest first: the act and why.
+    async fn trail(&self) -> Vec<(String, String)> {
+        let mut audit = pb::audit_service_client::AuditServiceClient::new(self.rig.up.channel());
+        let all = self.rig.ask(&self.ada, pb::ListAuditEntriesRequest::default());
+        let page = audit.list_audit_entries(all).await.unwrap().into_inner();
+        let by_provider = |e: &pb::AuditEntry| {
+            (e.actor_kind.as_str(), e.actor_id.as_str(), e.role.as_str()) == ("provider", "workos", "provider")
+        };
+        let acts = page.items.into_iter().filter(by_provider);
+        let mut acts: Vec<_> =
+            acts.map(|e| (e.action.trim_start_matches("user.").to_owned(), e.reason)).collect();
+        acts.reverse();
+        acts
+    }
+
     async fn status(&self, email: &str, wanted: pb::UserStatus) {
         testkit::eventually("the status", async || {
             self.user(email).await.filter(|u| u.status() == wanted).map(drop)
@@ -58,6 +73,13 @@ async fn who_is_deactivated_in_the_directory_is_out_and_comes_back_with_it() {
     site.receive(&late.0, late.1).await.unwrap();
     site.told("dsync.user.updated").await;
     site.status(DORA, pb::UserStatus::Suspended).await;
+    testkit::eventually("the trail of what the provider did", async || {
+        let trail = site.trail().await;
+        let (gone, back) = ("deactivated in the directory", "");
+        let wanted = [("join", ""), ("suspend", gone), ("restore", back), ("suspend", gone)];
+        trail.iter().map(|(a, r)| (a.as_str(), r.as_str())).eq(wanted).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
