@@ -3,6 +3,8 @@
 use clap::Parser;
 use kit::SecretString;
 
+use crate::workos::SignIn;
+
 #[derive(Clone, Debug, Parser)]
 #[command(name = "identity-svc", version, about = "Companies, people, sign-in, keys and the audit trail")]
 pub struct Config {
@@ -38,6 +40,9 @@ pub struct Config {
     /// The secrets WorkOS signs webhooks with, comma-separated: two while one is being replaced.
     #[arg(long, env = "RETENTION_WORKOS_WEBHOOK_SECRETS", value_delimiter = ',', hide_env_values = true)]
     pub workos_webhook_secrets: Vec<SecretString>,
+    /// How people sign in at WorkOS: `authkit`, or `sso` for an environment that uses its single sign-on alone.
+    #[arg(long, env = "RETENTION_WORKOS_SIGN_IN", value_enum, default_value_t = SignIn::Authkit)]
+    pub workos_sign_in: SignIn,
     /// Where WorkOS is; another address for a custom domain or a fake.
     #[arg(long, env = "RETENTION_WORKOS_URL", default_value = "https://api.workos.com")]
     pub workos_url: String,

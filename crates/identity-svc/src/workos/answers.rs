@@ -43,12 +43,40 @@ pub struct UserAnswer {
     pub last_name: Option<String>,
 }
 
+/// What standalone SSO answers. Its access token opens the profile only, which is here already.
+#[derive(Deserialize)]
+pub struct SsoSignedIn {
+    pub profile: ProfileAnswer,
+}
+
+#[derive(Deserialize)]
+pub struct ProfileAnswer {
+    pub connection_id: String,
+    pub idp_id: String,
+    pub email: String,
+    #[serde(default)]
+    pub organization_id: Option<String>,
+    #[serde(default)]
+    first_name: Option<String>,
+    #[serde(default)]
+    last_name: Option<String>,
+}
+
 impl UserAnswer {
     pub fn full_name(&self) -> String {
-        let parts = [self.first_name.as_deref(), self.last_name.as_deref()];
-        let parts: Vec<_> = parts.into_iter().flatten().map(str::trim).filter(|p| !p.is_empty()).collect();
-        parts.join(" ").chars().take(200).collect()
+        full_name(self.first_name.as_deref(), self.last_name.as_deref())
     }
+}
+
+impl ProfileAnswer {
+    pub fn full_name(&self) -> String {
+        full_name(self.first_name.as_deref(), self.last_name.as_deref())
+    }
+}
+
+fn full_name(first: Option<&str>, last: Option<&str>) -> String {
+    let parts = [first, last].into_iter().flatten().map(str::trim).filter(|p| !p.is_empty());
+    parts.collect::<Vec<_>>().join(" ").chars().take(200).collect()
 }
 
 #[derive(Deserialize)]

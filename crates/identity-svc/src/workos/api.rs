@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use connect::http::{Answer, Call, Http};
 use connect::sign;
-use kit::{ExposeSecret, SecretString, Timestamp};
+use kit::{SecretString, Timestamp};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -11,8 +11,9 @@ use url::Url;
 
 use super::answers::{
     self, ConnectionAnswer, DirectoryAnswer, DirectoryUserAnswer, EventAnswer, List, MembershipAnswer,
-    OrganizationAnswer, PortalAnswer, SignedIn,
+    OrganizationAnswer, PortalAnswer,
 };
+use super::entry::SignIn;
 use super::model::EVENTS;
 use super::provider::{
     Arrival, Connection, ConnectionState, Departure, DirectoryUser, IdentityProvider, Intent, Organization,
@@ -20,7 +21,7 @@ use super::provider::{
 };
 use super::token::{KeySet, Keys};
 
-const SYSTEM: &str = "workos";
+pub(super) const SYSTEM: &str = "workos";
 /// The most one page of events may hold.
 const PAGE: &str = "100";
 
@@ -29,6 +30,8 @@ const PAGE: &str = "100";
 pub struct Access {
     /// Such as `https://api.workos.com`.
     pub base: String,
+    /// Through which of its doors people come.
+    pub sign_in: SignIn,
     pub client_id: String,
     pub api_key: SecretString,
     /// Two while one is being replaced.
@@ -39,9 +42,9 @@ pub struct Access {
 
 /// The adapter.
 pub struct WorkOs {
-    access: Access,
-    http: Http,
-    keys: Keys,
+    pub(super) access: Access,
+    pub(super) http: Http,
+    pub(super) keys: Keys,
 }
 
 impl WorkOs {
@@ -49,7 +52,7 @@ impl WorkOs {
         Self { access, http, keys: Keys::default() }
     }
 
-    fn url(&self, path: &[&str]) -> Result<Url> {
+    pub(super) fn url(&self, path: &[&str]) -> Result<Url> {
         let wrong = || ProviderError::Unreadable("RETENTION_WORKOS_URL is no address".into());
         let mut url = Url::parse(&self.access.base).map_err(|_| wrong())?;
         // Ids of others go in as one segment each, whatever they hold.
@@ -71,7 +74,7 @@ impl WorkOs {
         read(&self.call(operation, Method::GET, path)?.query(query).send().await?)
     }
 
-    async fn keys(&self) -> Result<KeySet> {
+    pub(super) async fn keys(&self) -> Result<KeySet> {
         self.get("jwks", &["sso", "jwks", &self.access.client_id], &[]).await
     }
 
@@ -111,57 +114,17 @@ impl IdentityProvider for WorkOs {
     }
 
     fn departure(&self, departure: &Departure<'_>) -> Result<String> {
-        let mut url = self.url(&["user_management", "authorize"])?;
-        url.query_pairs_mut().extend_pairs([
-            ("response_type", "code"),
-            ("client_id", &self.access.client_id),
-            ("redirect_uri", departure.redirect_uri),
-            ("state", departure.state),
-            ("organization_id", departure.organization),
-            ("login_hint", departure.email),
-            ("code_challenge", departure.challenge),
-            ("code_challenge_method", "S256"),
-        ]);
-        Ok(url.into())
+        match self.access.sign_in {
+            SignIn::Authkit => self.authkit_departure(departure),
+            SignIn::Sso => self.sso_departure(departure),
+        }
     }
 
     async fn arrival(&self, arrival: &Arrival<'_>) -> Result<Profile> {
-        let mut body = json!({
-            "client_id": self.access.client_id,
-            "client_secret": self.access.api_key.expose_secret(),
-            "grant_type": "authorization_code",
-            "code": arrival.code,
-            "code_verifier": arrival.verifier.expose_secret(),
-        });
-        if let Some(address) = arrival.address {
-            body["ip_address"] = address.into();
+        match self.access.sign_in {
+            SignIn::Authkit => self.authkit_arrival(arrival).await,
+            SignIn::Sso => self.sso_arrival(arrival).await,
         }
-        if !arrival.user_agent.is_empty() {
-            body["user_agent"] = arrival.user_agent.into();
-        }
-        let url = self.url(&["user_management", "authenticate"])?;
-        let call = self.http.call(SYSTEM, "authenticate", Method::POST, url.as_str());
-        let answer = call.json(&body).once().send().await?;
-        if !answer.is_success() {
-            return Err(answers::sign_in_problem(answer.status, &answer.body, answer.retry_after()));
-        }
-        let unreadable = |why: &str| ProviderError::Unreadable(why.to_owned());
-        let said: SignedIn = answer.json().map_err(|e| unreadable(&e.to_string()))?;
-        let issuers = &self.access.issuers;
-        let claims =
-            self.keys.check(&said.access_token, issuers, arrival.now, async || self.keys().await).await?;
-        if claims.sub != said.user.id || claims.org_id != said.organization_id {
-            return Err(unreadable("the access token is about somebody else"));
-        }
-        Ok(Profile {
-            name: said.user.full_name(),
-            user: said.user.id,
-            email: said.user.email,
-            email_verified: said.user.email_verified,
-            organization: said.organization_id,
-            session: claims.sid,
-            impersonated: said.impersonator.is_some() || claims.act.is_some(),
-        })
     }
 
     async fn ensure_organization(&self, wanted: &Wanted<'_>) -> Result<Organization> {

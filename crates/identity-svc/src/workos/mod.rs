@@ -6,6 +6,7 @@
 mod answers;
 mod api;
 mod cursor;
+mod entry;
 mod inbox;
 mod model;
 mod none;
@@ -22,6 +23,7 @@ mod token;
 mod work;
 
 pub use api::{Access, WorkOs};
+pub use entry::SignIn;
 pub use model::is_local_path;
 pub use none::NoProvider;
 pub use provider::{IdentityProvider, ProviderError};

@@ -28,13 +28,23 @@ pub struct Arrival<'a> {
     pub now: Timestamp,
 }
 
+/// What is known of whose an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// The provider had its owner prove it.
+    Verified,
+    Unverified,
+    /// The company's own identity provider says so, which is to be believed of the company's own domains only.
+    Asserted,
+}
+
 /// Whom the provider vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The provider's id of the person.
     pub user: String,
     pub email: String,
-    pub email_verified: bool,
+    pub address: Address,
     pub name: String,
     pub organization: Option<String>,
     /// The provider's session, where it tells.

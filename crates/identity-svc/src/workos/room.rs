@@ -116,6 +116,7 @@ fn provider(config: &Config) -> anyhow::Result<Arc<dyn IdentityProvider>> {
         connect::http::Settings { private_networks: config.private_networks, ..Default::default() };
     let access = Access {
         base: config.workos_url.clone(),
+        sign_in: config.workos_sign_in,
         client_id: client_id.with_context(|| missing("RETENTION_WORKOS_CLIENT_ID"))?,
         api_key: api_key.with_context(|| missing("RETENTION_WORKOS_API_KEY"))?,
         webhook_secrets: secrets.cloned().collect(),

@@ -10,7 +10,7 @@ use super::model::{
     Identity, Listed, Listing, Login, Settings, Twin, Verdict, domain_of, is_local_path, verdict,
 };
 use super::ops::Sso;
-use super::provider::{Arrival, Departure, Profile, ProviderError};
+use super::provider::{Address, Arrival, Departure, Profile, ProviderError};
 use super::store::scope;
 use crate::error::{Error, Result};
 use crate::secrets;
@@ -170,10 +170,15 @@ impl Sso {
         };
         let known = self.0.store.identity(company, &profile.user).await?;
         let key = email_key(&profile.email);
+        let proved = match profile.address {
+            Address::Verified => true,
+            Address::Unverified => false,
+            Address::Asserted => settings.owns(&profile.email),
+        };
         let person = match &known {
             Some(identity) => Some(self.0.people.person(&identity.body.user_id).await?),
             // From here on the address decides, so somebody must have proved it.
-            None if !profile.email_verified || !is_email(&profile.email) => {
+            None if !proved || !is_email(&profile.email) => {
                 return Ok(Err("the address is not verified"));
             }
             None => self.0.people.by_email(&key).await?,

@@ -17,4 +17,5 @@ mod people;
 mod rig;
 mod sessions;
 mod sso;
+mod sso_alone;
 mod sso_sync;

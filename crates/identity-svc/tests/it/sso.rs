@@ -34,19 +34,24 @@ pub struct Back {
 
 impl Site {
     /// The service with a fake, and a company that has no single sign-on yet.
-    async fn bare() -> (FakeWorkOs, Rig, pb::Company, Caller) {
+    async fn bare(more: &[&str]) -> (FakeWorkOs, Rig, pb::Company, Caller) {
         let clock = testkit::clock();
         let fake = FakeWorkOs::start_at(clock.clone()).await;
         let flag = |name: &str| name.trim_start_matches("RETENTION_").to_lowercase().replace('_', "-");
         let arguments: Vec<_> =
             fake.settings().iter().map(|(name, value)| format!("--{}={value}", flag(name))).collect();
-        let rig = Rig::at(clock, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        let rig = Rig::at(clock, &arguments).await;
         let (company, ada) = rig.company("Telco", "ada@telco.example").await;
         (fake, rig, company, ada)
     }
 
     pub async fn start() -> Self {
-        let (fake, rig, company, ada) = Self::bare().await;
+        Self::start_with(&[]).await
+    }
+
+    pub async fn start_with(more: &[&str]) -> Self {
+        let (fake, rig, company, ada) = Self::bare(more).await;
         let operator = rig.operator().await;
         let mapping =
             |group: &str, role: pb::UserRole| pb::SsoRoleMapping { group: group.into(), role: role.into() };
@@ -257,7 +262,7 @@ async fn the_way_back_is_for_one_browser_once_and_in_time() {
 
 #[tokio::test]
 async fn a_company_sets_its_own_single_sign_on_up() {
-    let (fake, rig, company, ada) = Site::bare().await;
+    let (fake, rig, company, ada) = Site::bare(&[]).await;
     let (_, bob) = rig.company("Other", "bob@other.example").await;
     let get = |id: &str| pb::GetSsoRequest { id: id.into() };
     let empty = sso(&rig).get_sso(rig.ask(&ada, get(&company.id))).await.unwrap().into_inner();

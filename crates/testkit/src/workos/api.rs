@@ -57,6 +57,7 @@ pub fn answer(inner: &mut Inner, asked: &Asked<'_>) -> Answer {
         ("GET", ["sso", "jwks", client]) if *client == CLIENT_ID => (200, inner.key.set()),
         ("GET", ["sso", "jwks", client]) => not_found("Client", client),
         ("POST", ["user_management", "authenticate"]) => authenticate(inner, asked),
+        ("POST", ["sso", "token"]) => profile(inner, asked),
         ("POST", ["user_management", "sessions", "revoke"]) => {
             let id = asked.body["session_id"].as_str().unwrap_or_default();
             if inner.world.get("session", id).is_none_or(|s| s["status"] != "active") {
@@ -177,29 +178,38 @@ fn organizations(inner: &mut Inner, asked: &Asked<'_>) -> Answer {
     }
 }
 
-/// Trades a code. It works once, for ten minutes, and only with the verifier of its challenge.
-fn authenticate(inner: &mut Inner, asked: &Asked<'_>) -> Answer {
-    let body = asked.body;
-    let text = |key: &str| body[key].as_str().unwrap_or_default();
+/// Trades a code: for whom it stands, in which organization, and its challenge. It works once, for ten minutes.
+fn trade(inner: &mut Inner, asked: &Asked<'_>) -> Result<Code, Answer> {
+    let text = |key: &str| asked.body[key].as_str().unwrap_or_default();
     if text("client_id") != CLIENT_ID || text("client_secret") != API_KEY {
-        return oauth("invalid_client", "The client credentials are not valid.");
+        return Err(oauth("invalid_client", "The client credentials are not valid."));
     }
     if text("grant_type") != "authorization_code" {
-        return oauth("invalid_request", "This fake trades codes only.");
+        return Err(oauth("unauthorized_client", "This fake trades codes only."));
     }
-    let Some(code) = inner.codes.remove(text("code")) else {
-        return oauth("invalid_grant", "The code has expired or is invalid.");
+    let code = inner.codes.remove(text("code")).filter(|code| code.expires_at > asked.now);
+    let mut code = code.ok_or_else(|| oauth("invalid_grant", "The code has expired or is invalid."))?;
+    if let Some(said) = inner.organization_said.take() {
+        code.organization = said;
+    }
+    Ok(code)
+}
+
+/// AuthKit: only with the verifier of the code's challenge.
+fn authenticate(inner: &mut Inner, asked: &Asked<'_>) -> Answer {
+    let Code { user, organization, challenge, .. } = match trade(inner, asked) {
+        Ok(code) => code,
+        Err(refused) => return refused,
     };
-    let Code { user, organization, challenge, expires_at } = code;
-    let proof = digest::digest(&digest::SHA256, text("code_verifier").as_bytes());
-    if expires_at <= asked.now || URL_SAFE_NO_PAD.encode(proof.as_ref()) != challenge {
+    let verifier = asked.body["code_verifier"].as_str().unwrap_or_default();
+    let proof = digest::digest(&digest::SHA256, verifier.as_bytes());
+    if URL_SAFE_NO_PAD.encode(proof.as_ref()) != challenge {
         return oauth("invalid_grant", "The code has expired or is invalid.");
     }
     if let Some((status, refusal)) = inner.refusals.pop_front() {
         inner.made_up = true;
         return (status, refusal);
     }
-    let organization = inner.organization_said.take().unwrap_or(organization);
     inner.world.membership(&organization, &user, asked.now);
     let session = inner.world.session(&user, &organization, asked.now);
     let seconds = asked.now.as_second();
@@ -214,4 +224,24 @@ fn authenticate(inner: &mut Inner, asked: &Asked<'_>) -> Answer {
         "refresh_token": "fake_refresh_token", "authentication_method": "SSO",
     });
     (200, signed_in)
+}
+
+/// Standalone SSO: what the organization's own provider says of the person.
+fn profile(inner: &mut Inner, asked: &Asked<'_>) -> Answer {
+    let Code { user, organization, .. } = match trade(inner, asked) {
+        Ok(code) => code,
+        Err(refused) => return refused,
+    };
+    let connection = inner.world.all("connection", |c| c["organization_id"] == organization).pop();
+    let connection = connection.unwrap_or_default();
+    let said = inner.world.get("user", &user).cloned().unwrap_or_default();
+    let profile = json!({
+        "object": "profile", "id": inner.world.id("prof"), "organization_id": organization,
+        "connection_id": connection["id"].as_str().unwrap_or("conn_fake"),
+        "connection_type": connection["connection_type"].as_str().unwrap_or("OktaSAML"),
+        "idp_id": user, "email": said["email"], "first_name": said["first_name"],
+        "last_name": said["last_name"], "name": Value::Null, "raw_attributes": {},
+    });
+    let token = json!({ "token_type": "Bearer", "access_token": "fake", "expires_in": 600, "profile": profile });
+    (200, token)
 }

@@ -48,10 +48,13 @@ pub async fn handle(
     };
     let faults = told(spec().request(operation, &query, body.as_ref()), "request");
     inner.wrong.extend(faults);
-    if path == "/user_management/authorize" {
-        return authorize(&shared, &mut inner, &query);
+    match path.as_str() {
+        "/user_management/authorize" => return authorize(&shared, &mut inner, &query, "organization_id"),
+        "/sso/authorize" => return authorize(&shared, &mut inner, &query, "organization"),
+        _ => {}
     }
-    let open = path == "/user_management/authenticate" || path.starts_with("/sso/jwks/");
+    let trades = ["/user_management/authenticate", "/sso/token"].contains(&path.as_str());
+    let open = trades || path.starts_with("/sso/jwks/");
     let key = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     if !open && key != Some(&format!("Bearer {API_KEY}")) {
         return (StatusCode::UNAUTHORIZED, axum::Json(json!({ "message": "Unauthorized" }))).into_response();
@@ -81,21 +84,21 @@ pub async fn handle(
 }
 
 /// The sign-in page, where whoever is named signs in at once.
-fn authorize(shared: &Shared, inner: &mut Inner, query: &[(String, String)]) -> Response {
+fn authorize(shared: &Shared, inner: &mut Inner, query: &[(String, String)], organization: &str) -> Response {
     let get = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()).unwrap_or_default();
     let email = inner.signs_in.take().unwrap_or_else(|| get("login_hint").to_owned());
     let mut back = url_with(get("redirect_uri"), &[("state", get("state"))]);
     let known = inner.world.by_email(&email);
     let ready = get("client_id") == CLIENT_ID
         && get("response_type") == "code"
-        && inner.world.get("organization", get("organization_id")).is_some();
+        && inner.world.get("organization", get(organization)).is_some();
     match known {
         Some(user) if ready => {
             let code = inner.world.id("code");
             let now = shared.clock.now();
             let known = Code {
                 user: user["id"].as_str().unwrap_or_default().to_owned(),
-                organization: get("organization_id").to_owned(),
+                organization: get(organization).to_owned(),
                 challenge: get("code_challenge").to_owned(),
                 expires_at: now.checked_add(jiff::SignedDuration::from_mins(10)).unwrap_or(now),
             };
