@@ -100,11 +100,7 @@ fn person_caller(
     }
     let text =
         |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim).filter(|v| !v.is_empty());
-    let mode = match text(MODE) {
-        None => Mode::Live,
-        Some(mode) => Mode::parse(mode)
-            .ok_or_else(|| Problem::bad_request("invalid_mode", "Retention-Mode is `live` or `test`"))?,
-    };
+    let mode = mode(person, text(MODE))?;
     let mut reason = None;
     let scope = if person.role == Role::KaleAdmin {
         let company = text(COMPANY).map(str::to_owned).or_else(|| person.company.clone());
@@ -144,6 +140,21 @@ fn person_caller(
         plain(person.role, Actor::new("user", person.user.clone()), scope, person.grants.clone());
     caller.reason = reason;
     Ok(caller)
+}
+
+/// The mode a person asks for; live, or the one there is, when they ask for none.
+fn mode(person: &super::auth::Person, asked: Option<&str>) -> Result<Mode, Problem> {
+    let invalid = || Problem::bad_request("invalid_mode", "Retention-Mode is `live` or `test`");
+    let asked = asked.map(|text| Mode::parse(text).ok_or_else(invalid)).transpose()?;
+    // Operators look at whatever there is.
+    if person.role == Role::KaleAdmin || asked.is_some_and(|mode| person.modes.contains(&mode)) {
+        return Ok(asked.unwrap_or(Mode::Live));
+    }
+    match asked {
+        Some(_) => Err(Problem::forbidden("mode_disabled", "the company has not enabled this mode")),
+        None if person.modes.contains(&Mode::Live) => Ok(Mode::Live),
+        None => Ok(person.modes.first().copied().unwrap_or(Mode::Live)),
+    }
 }
 
 /// Whether a person's role, or role and grant, stands in the rule.

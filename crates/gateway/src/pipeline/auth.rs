@@ -43,6 +43,8 @@ pub struct Person {
     pub role: Role,
     pub company: Option<String>,
     pub company_status: String,
+    /// What the company has enabled.
+    pub modes: Vec<Mode>,
     pub grants: Vec<String>,
 }
 
@@ -259,6 +261,7 @@ impl Authenticator {
                 role,
                 company,
                 company_status: said.company_status,
+                modes: said.modes.iter().filter_map(|m| Mode::parse(m)).collect(),
                 grants: said.grants,
             })
         });

@@ -167,6 +167,17 @@ async fn an_operator_names_company_and_reason() {
 }
 
 #[tokio::test]
+async fn people_act_in_the_modes_their_company_has_enabled() {
+    let world = World::new().await;
+    world.behind.person.lock().unwrap().modes = vec!["test".into()];
+    let ask = || world.admin("GET", "/v1/cards/crd_1");
+    assert_eq!(ask().send().await.unwrap().status(), 200);
+    assert_eq!(world.asked()[0].1.scope.as_ref().unwrap().mode, kit::Mode::Test, "the only one there is");
+    let (status, code, _) = problem(ask().header("retention-mode", "live").send().await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (403, "mode_disabled"));
+}
+
+#[tokio::test]
 async fn a_suspended_company_reads_and_writes_nothing() {
     let world = World::new().await;
     world.behind.person.lock().unwrap().company_status = "suspended".into();

@@ -103,6 +103,7 @@ impl World {
             company_id: "com_1".into(),
             grants: vec!["product_upload_permitted".into(), "publish_live".into()],
             company_status: "active".into(),
+            modes: vec!["live".into(), "test".into()],
         };
         let signing = SigningKey::new_seed();
         let behind = Behind {

@@ -49,7 +49,7 @@ pub struct Company {
     pub widget_origins: Vec<String>,
     pub product_upload_enabled: bool,
     pub raw_data_days: u32,
-    /// Keys of other modes do not work.
+    /// In other modes no key works and no person acts.
     #[serde(default = "both_modes")]
     pub modes: Vec<Mode>,
     /// The most an expert may be permitted here, whatever their own permissions say.

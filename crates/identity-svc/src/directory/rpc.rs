@@ -54,6 +54,7 @@ impl DirectoryService for Directory {
             company_id: standing.company_id.unwrap_or_default(),
             grants: standing.grants,
             company_status: standing.company_status,
+            modes: standing.modes.iter().map(|m| m.as_str().to_owned()).collect(),
         }))
     }
 

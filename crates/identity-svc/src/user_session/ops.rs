@@ -65,6 +65,8 @@ pub struct Standing {
     pub grants: Vec<String>,
     /// Empty for an operator without a company.
     pub company_status: String,
+    /// What the company has enabled.
+    pub modes: Vec<kit::Mode>,
     /// Sessions begun before this are over: a role changed, a company closed.
     pub since: Option<kit::Timestamp>,
     /// The company lets nobody in but by single sign-on.
@@ -103,6 +105,7 @@ impl Sessions {
                 company_id: None,
                 grants: Permissions::all().names(),
                 company_status: String::new(),
+                modes: Vec::new(),
                 since: None,
                 sso_required: false,
             };
@@ -132,8 +135,8 @@ impl Sessions {
                 Err(e) => return Err(e.into()),
             }
         };
-        let company_id = Some(id.to_owned());
-        Ok(Some(Standing { role, company_id, grants, company_status, since, sso_required }))
+        let (company_id, modes) = (Some(id.to_owned()), company.body.modes);
+        Ok(Some(Standing { role, company_id, grants, company_status, modes, since, sso_required }))
     }
 
     /// Where a person signs in to by code: the company of the last session if it still stands, else the oldest place.

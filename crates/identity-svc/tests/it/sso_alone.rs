@@ -34,5 +34,7 @@ async fn a_companys_own_provider_vouches_for_its_own_domains_and_for_nobody_else
     assert_eq!(slug(site.come(back).await), "sign_in_failed", "twice");
     assert!(site.fake.sessions().is_empty(), "nobody stays signed in at WorkOS");
     let trades = site.fake.seen().into_iter().filter(|s| s.path == "/sso/token");
-    assert!(trades.map(|t| t.body).all(|b| b.get("code_verifier").is_none() && b["client_secret"].is_string()));
+    assert!(
+        trades.map(|t| t.body).all(|b| b.get("code_verifier").is_none() && b["client_secret"].is_string())
+    );
 }

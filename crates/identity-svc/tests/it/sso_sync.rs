@@ -34,7 +34,8 @@ impl Site {
         let all = self.rig.ask(&self.ada, pb::ListAuditEntriesRequest::default());
         let page = audit.list_audit_entries(all).await.unwrap().into_inner();
         let by_provider = |e: &pb::AuditEntry| {
-            (e.actor_kind.as_str(), e.actor_id.as_str(), e.role.as_str()) == ("provider", "workos", "provider")
+            (e.actor_kind.as_str(), e.actor_id.as_str(), e.role.as_str())
+                == ("provider", "workos", "provider")
         };
         let acts = page.items.into_iter().filter(by_provider);
         let mut acts: Vec<_> =

@@ -242,6 +242,7 @@ fn profile(inner: &mut Inner, asked: &Asked<'_>) -> Answer {
         "idp_id": user, "email": said["email"], "first_name": said["first_name"],
         "last_name": said["last_name"], "name": Value::Null, "raw_attributes": {},
     });
-    let token = json!({ "token_type": "Bearer", "access_token": "fake", "expires_in": 600, "profile": profile });
+    let token =
+        json!({ "token_type": "Bearer", "access_token": "fake", "expires_in": 600, "profile": profile });
     (200, token)
 }
