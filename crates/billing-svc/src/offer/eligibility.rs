@@ -4,7 +4,8 @@
 use kit::{Money, Timestamp};
 
 use super::ledger::{Ledger, Use};
-use super::model::{Offer, Stacking, State, Terms};
+use super::model::{Offer, Stacking, State};
+use super::terms::Terms;
 use crate::providers::{Abilities, Cut};
 use crate::subscription::{State as SubscriptionState, Subscription};
 
@@ -85,12 +86,11 @@ impl Facts<'_> {
 
     fn subscription_allows(&self, no: &mut Reasons) {
         let (o, s) = (self.offer, self.subscription);
-        if let Some(slug) = s.hands_off() {
+        if let Some(slug) = s.hands_off().filter(|_| !o.terms.is_by_hand()) {
             no.when(true, slug, || "the subscription cannot be changed safely".into());
         }
         no.when(s.state == SubscriptionState::Ended, "already_ended", || "the subscription has ended".into());
-        if let Some(abilities) = self.abilities {
-            let act = o.terms.act(o.stacking, self.now);
+        if let (Some(abilities), Some(act)) = (self.abilities, o.terms.act(o.stacking, self.now)) {
             no.when(!abilities.of(&act).is_possible(), "provider_cannot", || {
                 format!("the billing provider cannot do {}", act.name())
             });
@@ -119,6 +119,18 @@ impl Facts<'_> {
                     "the plan is sold in another currency".into()
                 });
             }
+            Terms::TrialExtension { .. } => {
+                no.when(
+                    s.trial_end.is_none() || s.state != SubscriptionState::Trialing,
+                    "not_in_trial",
+                    || "there is no trial to extend".into(),
+                );
+            }
+            Terms::TermExtension { .. } => {
+                let runs = s.period_end.is_some() && s.state == SubscriptionState::Active;
+                no.when(!runs, "no_running_term", || "there is no paid period to extend".into());
+            }
+            Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => {}
         }
     }
 

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::super::ledger::Grant;
 use super::super::model::tests::{discount, draft, eur, subscription, switch};
-use super::super::model::{Audience, Kind, Limits};
+use super::super::model::{Audience, Limits};
+use super::super::terms::Kind;
 use super::*;
 use crate::providers::Interval;
 use crate::subscription::tests::at;

@@ -7,7 +7,8 @@ use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::eligibility::Reason;
-use super::model::{Kind, Limits};
+use super::model::Limits;
+use super::terms::Kind;
 
 /// How much of an offer's limits is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,16 +7,16 @@ mod model;
 mod ops;
 mod rpc;
 pub(crate) mod store;
+mod terms;
 mod wire;
 
 pub use eligibility::{Facts, Reason, Wanted};
 pub use ledger::{Grant, Ledger, Use, month};
-pub use model::{
-    Audience, CodePolicy, Draft, Kind, Limits, Offer, Purpose, Stacking, State, Terms, add_months,
-};
+pub use model::{Audience, CodePolicy, Draft, Limits, Offer, Purpose, Stacking, State};
 pub use ops::{Ledgers, Offers, Seen};
 pub(crate) use rpc::Rpc;
 pub use store::Filter;
+pub use terms::{Kind, Terms, add_months};
 pub(crate) use wire::local_to;
 
 #[cfg(test)]

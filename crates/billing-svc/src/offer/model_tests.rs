@@ -2,7 +2,9 @@ use kit::Currency;
 use proptest::prelude::*;
 
 use super::*;
-use crate::providers::{self, ProviderKind};
+use crate::offer::add_months;
+use crate::providers::{self, Act, Cut, ProviderKind, Term};
+use crate::subscription::Subscription;
 use crate::subscription::tests::{at, snapshot};
 
 pub(crate) fn eur(minor: i64) -> Money {
@@ -58,6 +60,10 @@ fn terms_cost_what_they_take_off_over_their_term() {
     assert_eq!(Terms::Pause { months: 2 }.cost(&monthly), eur(4_000));
     assert_eq!(switch(1_500).cost(&monthly), eur(6_000));
     assert_eq!(switch(9_900).cost(&monthly), eur(0), "a dearer plan costs us nothing");
+    assert_eq!(Terms::TermExtension { days: 15 }.cost(&monthly), eur(1_000), "half a month");
+    assert_eq!(Terms::TrialExtension { days: 73 }.cost(&yearly), eur(400), "a fifth of a year");
+    let custom = |cost| Terms::Custom { reference: "box".into(), cost };
+    assert_eq!((custom(None).cost(&monthly), custom(Some(eur(700))).cost(&monthly)), (eur(0), eur(700)));
 }
 
 #[test]
@@ -66,7 +72,7 @@ fn a_pause_ends_on_the_same_day_of_a_later_month() {
     assert_eq!(add_months(from, 1).to_string(), "2026-02-28T10:00:00Z");
     assert_eq!(
         Terms::Pause { months: 1 }.act(Stacking::Refuse, from),
-        Act::Pause { months: 1, resumes_at: add_months(from, 1) }
+        Some(Act::Pause { months: 1, resumes_at: add_months(from, 1) })
     );
 }
 
@@ -107,4 +113,25 @@ proptest! {
         prop_assert!(cost.minor >= 0);
         prop_assert!(cost.minor <= price * i64::from(months.div_ceil(count)));
     }
+}
+
+#[test]
+fn only_pages_a_customer_may_be_sent_to_are_taken() {
+    let faults = |url: &str| Terms::Redirect { url: url.into() }.faults().len();
+    for good in ["https://shop.example/new?plan=1", "https://shop.example"] {
+        assert_eq!(faults(good), 0, "{good}");
+    }
+    for bad in [
+        "http://shop.example",
+        "javascript:alert(1)",
+        "https://",
+        "https://user@shop.example/",
+        "https://localhost/",
+        "https://shop.example/a b",
+        "https://shop.example/\"onclick",
+        "//shop.example",
+    ] {
+        assert_eq!(faults(bad), 1, "{bad}");
+    }
+    assert!(Terms::Contact { url: String::new(), within_hours: 0 }.faults().is_empty());
 }

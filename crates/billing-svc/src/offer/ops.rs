@@ -8,8 +8,9 @@ use store::{Stored, Transaction};
 
 use super::eligibility::{Facts, Reason, Wanted};
 use super::ledger::{Ledger, Use};
-use super::model::{Draft, Offer, State, Terms};
+use super::model::{Draft, Offer, State};
 use super::store::{Filter, OfferStore};
+use super::terms::Terms;
 use crate::connections::Connections;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
@@ -212,11 +213,11 @@ impl Offers {
 
     /// What a connected provider cannot do, and a price it does not sell, must not reach a customer.
     async fn check_publishable(&self, scope: &Scope, offer: &Offer) -> Result<()> {
+        let Some(act) = offer.terms.act(offer.stacking, self.clock.now()) else { return Ok(()) };
         let connected = self.connections.connected(scope).await?;
         if connected.is_empty() {
             return Err(Error::NotConnected);
         }
-        let act = offer.terms.act(offer.stacking, self.clock.now());
         let able: Vec<_> = connected.iter().filter(|(_, p)| p.abilities().of(&act).is_possible()).collect();
         if able.is_empty() {
             let text = format!("no connected billing provider can do {}", act.name());
@@ -311,7 +312,7 @@ impl Offers {
                 now,
             };
             let mut reasons = facts.reasons();
-            if abilities.is_err() {
+            if abilities.is_err() && !stored.body.terms.is_by_hand() {
                 let message = "the billing provider of this subscription is not connected".into();
                 reasons.push(Reason { code: "not_connected", message });
             }

@@ -6,7 +6,8 @@ use mongodb::Database;
 use store::{Index, Record, Repo, Sort, Stored, Transaction};
 
 use super::ledger::{Ledger, Use, month};
-use super::model::{Kind, Limits, Offer, State};
+use super::model::{Limits, Offer, State};
+use super::terms::Kind;
 
 impl Record for Offer {
     const COLLECTION: &'static str = "offers";

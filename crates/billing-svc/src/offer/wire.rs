@@ -7,8 +7,9 @@ use proto::common;
 use store::Stored;
 
 use super::ledger::{Use, month};
-use super::model::{Audience, CodePolicy, Draft, Kind, Limits, Offer, Purpose, Stacking, State, Terms};
+use super::model::{Audience, CodePolicy, Draft, Limits, Offer, Purpose, Stacking, State};
 use super::ops::Seen;
+use super::terms::{Kind, Terms};
 use crate::error::{Error, Result};
 use crate::events::money;
 use crate::providers::{Cut, Term};
@@ -249,6 +250,20 @@ fn terms_from(terms: Option<pb::OfferTerms>) -> Result<Terms> {
                 interval_count,
             })
         }
+        pb::offer_terms::Kind::TrialExtension(pb::ExtensionTerms { days }) => {
+            Ok(Terms::TrialExtension { days })
+        }
+        pb::offer_terms::Kind::TermExtension(pb::ExtensionTerms { days }) => {
+            Ok(Terms::TermExtension { days })
+        }
+        pb::offer_terms::Kind::Contact(pb::ContactTerms { url, within_hours }) => {
+            Ok(Terms::Contact { url, within_hours })
+        }
+        pb::offer_terms::Kind::Redirect(pb::RedirectTerms { url }) => Ok(Terms::Redirect { url }),
+        pb::offer_terms::Kind::Custom(pb::CustomTerms { reference, cost }) => {
+            let cost = cost.map(|cost| money_from("terms.custom.cost", cost)).transpose()?;
+            Ok(Terms::Custom { reference, cost })
+        }
     }
 }
 
@@ -276,6 +291,15 @@ fn terms_to(terms: Terms) -> pb::OfferTerms {
                 interval: interval_to(interval).into(),
                 interval_count,
             })
+        }
+        Terms::TrialExtension { days } => pb::offer_terms::Kind::TrialExtension(pb::ExtensionTerms { days }),
+        Terms::TermExtension { days } => pb::offer_terms::Kind::TermExtension(pb::ExtensionTerms { days }),
+        Terms::Contact { url, within_hours } => {
+            pb::offer_terms::Kind::Contact(pb::ContactTerms { url, within_hours })
+        }
+        Terms::Redirect { url } => pb::offer_terms::Kind::Redirect(pb::RedirectTerms { url }),
+        Terms::Custom { reference, cost } => {
+            pb::offer_terms::Kind::Custom(pb::CustomTerms { reference, cost: cost.map(money) })
         }
     };
     pb::OfferTerms { kind: Some(kind) }
@@ -341,14 +365,13 @@ pub(super) fn kind_from(kind: pb::OfferKind) -> Result<Kind> {
         pb::OfferKind::Discount => Ok(Kind::Discount),
         pb::OfferKind::Pause => Ok(Kind::Pause),
         pb::OfferKind::PlanSwitch => Ok(Kind::PlanSwitch),
+        pb::OfferKind::TrialExtension => Ok(Kind::TrialExtension),
+        pb::OfferKind::TermExtension => Ok(Kind::TermExtension),
+        pb::OfferKind::Contact => Ok(Kind::Contact),
+        pb::OfferKind::Redirect => Ok(Kind::Redirect),
+        pb::OfferKind::Custom => Ok(Kind::Custom),
         pb::OfferKind::Unspecified => Err(Error::field("kind", "required", "say what kind of offer it is")),
-        pb::OfferKind::TrialExtension
-        | pb::OfferKind::TermExtension
-        | pb::OfferKind::Credit
-        | pb::OfferKind::Refund
-        | pb::OfferKind::Contact
-        | pb::OfferKind::Redirect
-        | pb::OfferKind::Custom => {
+        pb::OfferKind::Credit | pb::OfferKind::Refund => {
             Err(Error::NotYet("kind_not_supported_yet", "offers of this kind cannot be created yet".into()))
         }
     }
@@ -359,6 +382,11 @@ fn kind_to(kind: Kind) -> pb::OfferKind {
         Kind::Discount => pb::OfferKind::Discount,
         Kind::Pause => pb::OfferKind::Pause,
         Kind::PlanSwitch => pb::OfferKind::PlanSwitch,
+        Kind::TrialExtension => pb::OfferKind::TrialExtension,
+        Kind::TermExtension => pb::OfferKind::TermExtension,
+        Kind::Contact => pb::OfferKind::Contact,
+        Kind::Redirect => pb::OfferKind::Redirect,
+        Kind::Custom => pb::OfferKind::Custom,
     }
 }
 

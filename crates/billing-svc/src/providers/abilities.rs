@@ -85,6 +85,8 @@ impl Abilities {
             Act::Pause { .. } | Act::Resume => self.pause,
             Act::SwitchPlan { at: SwitchAt::Now { .. }, .. } => self.plan_switch_now,
             Act::SwitchPlan { at: SwitchAt::PeriodEnd, .. } => self.plan_switch_at_period_end,
+            Act::ExtendTrial { .. } => self.trial_extension,
+            Act::ExtendTerm { .. } => self.term_extension,
             Act::CancelAtPeriodEnd { .. } | Act::UndoCancel => self.cancel_at_period_end,
         }
     }

@@ -20,6 +20,10 @@ pub enum Act {
     Resume,
     /// Moves to another price.
     SwitchPlan { price_id: String, at: SwitchAt },
+    /// Puts the end of the trial off. An end in the past ends it now.
+    ExtendTrial { until: Timestamp },
+    /// Puts the next invoice off, for nothing.
+    ExtendTerm { until: Timestamp },
     /// Ends at the close of the paid period. `feedback` is the customer's reason as the provider files it.
     CancelAtPeriodEnd { feedback: Option<String> },
     /// Takes a cancellation at period end back. One that is not set is no error.
@@ -35,6 +39,8 @@ impl Act {
             Self::Pause { .. } => "pause",
             Self::Resume => "resume",
             Self::SwitchPlan { .. } => "plan_switch",
+            Self::ExtendTrial { .. } => "trial_extension",
+            Self::ExtendTerm { .. } => "term_extension",
             Self::CancelAtPeriodEnd { .. } => "cancel_at_period_end",
             Self::UndoCancel => "undo_cancel",
         }

@@ -99,9 +99,12 @@ impl Redemptions {
         }
     }
 
-    /// `claimed → applying`, with how the subscription stood before; or `failed`, where giving it would now break what
+    /// `claimed → fulfil_pending`, where the company does it itself; `claimed → applying`, with how the subscription stood before; or `failed`, where giving it would now break what
     /// was agreed.
     async fn begin(&self, lease: &Lease, r: Stored<Redemption>) -> Result<Step> {
+        if r.body.terms.is_by_hand() {
+            return Ok(Step::On(self.save(&r, r.body.pending()?, None).await?));
+        }
         let snapshot = match self.read_provider(&r).await {
             Ok(snapshot) => snapshot,
             Err(e) => return self.troubled(r, &e).await,
@@ -128,6 +131,9 @@ impl Redemptions {
             let next = r.body.applying(Before::of(&snapshot), lease.token())?;
             return Ok(Step::On(self.save(&r, next, None).await?));
         }
+        let Some(act) = r.body.act() else {
+            return Ok(Step::On(self.save(&r, r.body.failed("nothing_to_apply")?, None).await?));
+        };
         // The lease must outlive the call; lost, it is somebody else's turn.
         if lease.renew().await.is_err() {
             return Ok(Step::Wait(r));
@@ -135,7 +141,7 @@ impl Redemptions {
         let subscription = self.subscriptions.get(&r.scope, &r.body.subscription_id).await?;
         let external = subscription.body.external_id.as_str().into();
         let key = IdempotencyKey::new(&r.id);
-        match self.provider(&r).await?.apply(&external, &r.body.act(), &key).await {
+        match self.provider(&r).await?.apply(&external, &act, &key).await {
             Ok(receipt) => {
                 let next = r.body.applied(&receipt, self.clock.now())?;
                 Ok(Step::On(self.save(&r, next, None).await?))
@@ -197,7 +203,7 @@ impl Redemptions {
                 }
             }
         }
-        Ok(Step::On(self.give_back(&r).await?))
+        Ok(Step::On(self.give_back(&r, r.body.reversed()?, None).await?))
     }
 
     /// Whether nothing of the effect is left at the provider, after asking it to take it away.
@@ -212,16 +218,22 @@ impl Redemptions {
         Ok(r.body.undo(&after).is_none())
     }
 
-    async fn give_back(&self, read: &Stored<Redemption>) -> Result<Stored<Redemption>> {
+    /// Ends a redemption and gives limit and budget back, in one transaction.
+    pub(super) async fn give_back(
+        &self,
+        read: &Stored<Redemption>,
+        ended: Redemption,
+        audit: Option<Outgoing>,
+    ) -> Result<Stored<Redemption>> {
         let scope = &read.scope;
-        let reversed = read.body.reversed()?;
-        let events = vec![self.stamp(scope, &read.id, read.version + 1).redemption_changed(&reversed)];
+        let event = self.stamp(scope, &read.id, read.version + 1).redemption_changed(&ended);
+        let events: Vec<_> = std::iter::once(event).chain(audit).collect();
         for _ in 0..8 {
             let giving = Arc::new(Giving {
                 ops: self.clone(),
                 read: read.clone(),
                 ledger: self.ledgers.own(scope, &read.body.customer_id).await?,
-                reversed: reversed.clone(),
+                ended: ended.clone(),
                 events: events.clone(),
             });
             let given =
@@ -256,12 +268,12 @@ impl Redemptions {
     }
 }
 
-/// Everything one reversal writes.
+/// Everything the end of a redemption writes that is not to stand.
 struct Giving {
     ops: Redemptions,
     read: Stored<Redemption>,
     ledger: Stored<Ledger>,
-    reversed: Redemption,
+    ended: Redemption,
     events: Vec<Outgoing>,
 }
 
@@ -277,8 +289,8 @@ impl Giving {
             let spent = r.budget_month.as_deref().zip(r.cost.map(|c| c.minor));
             ledgers.give_back(tx, scope, &r.offer_id, spent).await?;
             ledgers.replace(tx, &self.ledger, self.ledger.body.without(&self.read.id)).await?;
-            let (reversed, events) = (self.reversed.clone(), self.events.clone());
-            self.ops.store.replace_in(tx, &self.read, reversed, events).await
+            let (ended, events) = (self.ended.clone(), self.events.clone());
+            self.ops.store.replace_in(tx, &self.read, ended, events).await
         })
     }
 }

@@ -138,6 +138,10 @@ pub struct Before {
     pub discounts: Vec<ExternalId>,
     pub price_id: String,
     pub paused: bool,
+    #[serde(with = "store::time::option", default)]
+    pub trial_end: Option<Timestamp>,
+    #[serde(with = "store::time::option", default)]
+    pub period_end: Option<Timestamp>,
 }
 
 impl Before {
@@ -146,6 +150,8 @@ impl Before {
             discounts: snapshot.discounts.iter().map(|d| d.id.clone()).collect(),
             price_id: snapshot.price_id.clone(),
             paused: snapshot.state == providers::State::Paused,
+            trial_end: snapshot.trial_end.map(kit::clock::millis),
+            period_end: snapshot.period_end.map(kit::clock::millis),
         }
     }
 }
@@ -214,6 +220,16 @@ impl Redemption {
         })
     }
 
+    /// The company carries it out itself.
+    pub fn pending(&self) -> Result<Self, NoWay> {
+        self.to(State::FulfilPending)
+    }
+
+    /// The company cannot keep what was promised.
+    pub fn rejected(&self) -> Result<Self, NoWay> {
+        Ok(Self { failure: "rejected_by_company".into(), ..self.to(State::Rejected)? })
+    }
+
     pub fn failed(&self, why: &str) -> Result<Self, NoWay> {
         Ok(Self { failure: why.to_owned(), ..self.to(State::Failed)? })
     }
@@ -239,9 +255,22 @@ impl Redemption {
         self.claimed_at.is_none_or(|at| now.duration_since(at).as_mins() >= PATIENCE_MINUTES)
     }
 
-    /// What the provider is asked to do: the same at every attempt.
-    pub fn act(&self) -> Act {
-        self.terms.act(self.stacking, self.claimed_at.unwrap_or(self.presented_at))
+    /// What the provider is asked to do: the same at every attempt. None where the company does it itself.
+    pub fn act(&self) -> Option<Act> {
+        let from = match &self.terms {
+            Terms::TrialExtension { .. } => self.before.as_ref().and_then(|b| b.trial_end),
+            Terms::TermExtension { .. } => self.before.as_ref().and_then(|b| b.period_end),
+            _ => None,
+        };
+        self.terms.act(self.stacking, from.or(self.claimed_at).unwrap_or(self.presented_at))
+    }
+
+    /// Until when an extension reaches.
+    fn extended(&self) -> Option<Timestamp> {
+        match self.act()? {
+            Act::ExtendTrial { until } | Act::ExtendTerm { until } => self.before.as_ref().map(|_| until),
+            _ => None,
+        }
     }
 
     /// Whether the subscription shows what was promised. For a discount: which one it is.
@@ -264,6 +293,9 @@ impl Redemption {
                 let coming = snapshot.pending_change.as_ref().and_then(|c| c.price_id.as_ref());
                 (snapshot.price_id == *price_id || coming == Some(price_id)).then_some(None)
             }
+            Terms::TrialExtension { .. } => (snapshot.trial_end? >= self.extended()?).then_some(None),
+            Terms::TermExtension { .. } => (snapshot.period_end? >= self.extended()?).then_some(None),
+            Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => None,
         }
     }
 
@@ -281,6 +313,13 @@ impl Redemption {
                 price_id: before.price_id.clone(),
                 at: SwitchAt::Now { prorate: true },
             }),
+            Terms::TrialExtension { .. } => before.trial_end.map(|until| Act::ExtendTrial { until }),
+            // Once the next period has begun, the days are used up.
+            Terms::TermExtension { .. } => {
+                let runs = snapshot.period_end.map(kit::clock::millis) == self.extended();
+                before.period_end.filter(|_| runs).map(|until| Act::ExtendTerm { until })
+            }
+            Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => None,
         }
     }
 
@@ -295,7 +334,16 @@ impl Redemption {
         if snapshot.schedule_attached {
             return Some("schedule_attached");
         }
-        let keeps_all = matches!(self.act(), Act::Discount { keep: Keep::All, .. });
+        match &self.terms {
+            Terms::TrialExtension { .. } if snapshot.state != providers::State::Trialing => {
+                return Some("not_in_trial");
+            }
+            Terms::TermExtension { .. } if snapshot.state != providers::State::Active => {
+                return Some("no_running_term");
+            }
+            _ => {}
+        }
+        let keeps_all = matches!(self.act(), Some(Act::Discount { keep: Keep::All, .. }));
         let other = snapshot.discounts.iter().any(|d| d.retention && d.runs_at(now));
         (keeps_all && self.stacking == Stacking::Refuse && other).then_some("discount_running")
     }

@@ -53,6 +53,8 @@ struct Provider {
     discounts: Vec<Discount>,
     price_id: String,
     paused: bool,
+    /// The end of the present period, where it was put off.
+    period_end: Option<Timestamp>,
     made: usize,
 }
 
@@ -63,7 +65,12 @@ impl Provider {
 
     fn read(&self) -> Snapshot {
         let state = if self.paused { providers::State::Paused } else { providers::State::Active };
-        Snapshot { discounts: self.discounts.clone(), price_id: self.price_id.clone(), ..snapshot(state, 1) }
+        let read = Snapshot {
+            discounts: self.discounts.clone(),
+            price_id: self.price_id.clone(),
+            ..snapshot(state, 1)
+        };
+        Snapshot { period_end: self.period_end.or(read.period_end), ..read }
     }
 
     fn apply(&mut self, act: &Act, key: &str) -> Receipt {
@@ -90,7 +97,8 @@ impl Provider {
                 self.made += 1;
                 self.price_id = price_id.clone();
             }
-            Act::CancelAtPeriodEnd { .. } | Act::UndoCancel => {}
+            Act::ExtendTerm { until } => (self.period_end, self.made) = (Some(*until), self.made + 1),
+            Act::ExtendTrial { .. } | Act::CancelAtPeriodEnd { .. } | Act::UndoCancel => {}
         }
         Receipt::default()
     }
@@ -123,7 +131,7 @@ fn step(stored: &mut Redemption, p: &mut Provider, trouble: Trouble, fence: i64)
         }
         State::Applying if trouble == Trouble::Refuses => stored.failed("provider_refused"),
         State::Applying => {
-            let receipt = p.apply(&stored.act(), "red_1");
+            let receipt = p.apply(&stored.act().unwrap(), "red_1");
             stored.applied(&receipt, at(40))
         }
         State::Applied => match stored.shows_in(&p.read()) {
@@ -148,7 +156,8 @@ proptest! {
     /// with none.
     #[test]
     fn invariant_2_a_claim_ends_with_exactly_one_effect_or_none(
-        terms in prop::sample::select(vec![discount(20, 3), Terms::Pause { months: 2 }, switch(1_500)]),
+        terms in prop::sample::select(
+            vec![discount(20, 3), Terms::Pause { months: 2 }, switch(1_500), Terms::TermExtension { days: 14 }]),
         troubles in prop::collection::vec(
             prop::sample::select(vec![Trouble::None, Trouble::DiesBefore, Trouble::DiesAfter, Trouble::Refuses]), 0..14),
     ) {
@@ -163,7 +172,7 @@ proptest! {
             State::Verified => prop_assert_eq!(p.made, 1),
             State::Reversed => {
                 prop_assert_eq!(p.read(), untouched);
-                prop_assert!(p.made <= 2, "an act and, for a plan switch, its way back");
+                prop_assert!(p.made <= 2, "an act and, for a plan switch or an extension, its way back");
             }
             other => prop_assert!(false, "still {}", other.as_str()),
         }
@@ -192,7 +201,7 @@ fn a_discount_that_was_there_before_is_not_taken_for_ours() {
     r.stacking = Stacking::Merge;
     let r = r.claimed(claim()).unwrap().applying(Before::of(&p.read()), 1).unwrap();
     assert_eq!(r.shows_in(&p.read()), None);
-    p.apply(&r.act(), "red_1");
+    p.apply(&r.act().unwrap(), "red_1");
     assert_eq!(r.shows_in(&p.read()), Some(Some(ExternalId::new("di_2"))));
     assert_eq!(r.undo(&p.read()), Some(Act::RemoveDiscount { discount: ExternalId::new("di_2") }));
 }
@@ -212,9 +221,47 @@ fn the_first_reading_stays_the_truth_about_before() {
     let r = shown(Terms::Pause { months: 1 }).claimed(claim()).unwrap();
     let mut p = Provider::new();
     let begun = r.applying(Before::of(&p.read()), 1).unwrap();
-    p.apply(&begun.act(), "red_1");
+    p.apply(&begun.act().unwrap(), "red_1");
     let resumed = begun.applying(Before::of(&p.read()), 2).unwrap();
     assert_eq!((resumed.before, resumed.attempts, resumed.fence), (begun.before, 2, 2));
+}
+
+#[test]
+fn an_extension_counts_from_what_stood_before_and_is_taken_back_while_it_runs() {
+    let trial = |end| Snapshot { trial_end: Some(end), ..snapshot(providers::State::Trialing, 1) };
+    let r = shown(Terms::TrialExtension { days: 7 }).claimed(claim()).unwrap();
+    assert_eq!(r.collides_with(&snapshot(providers::State::Active, 1), at(40)), Some("not_in_trial"));
+    let r = r.applying(Before::of(&trial(at(45))), 1).unwrap();
+    assert_eq!(r.act(), Some(Act::ExtendTrial { until: at(52) }));
+    assert_eq!(r.shows_in(&trial(at(45))), None);
+    assert_eq!(r.shows_in(&trial(at(52))), Some(None));
+    assert_eq!(r.undo(&trial(at(52))), Some(Act::ExtendTrial { until: at(45) }));
+
+    let mut p = Provider::new();
+    let end = p.read().period_end.unwrap();
+    let r = shown(Terms::TermExtension { days: 7 }).claimed(claim()).unwrap();
+    let r = r.applying(Before::of(&p.read()), 1).unwrap();
+    p.apply(&r.act().unwrap(), "red_1");
+    assert_eq!(p.read().period_end, Some(kit::time::add_days(end, 7)));
+    assert_eq!(r.undo(&p.read()), Some(Act::ExtendTerm { until: end }));
+    p.period_end = Some(kit::time::add_days(end, 37));
+    assert_eq!(r.undo(&p.read()), None, "the days are used up");
+}
+
+#[test]
+fn what_the_company_keeps_by_hand_asks_no_provider() {
+    for terms in [
+        Terms::Contact { url: String::new(), within_hours: 24 },
+        Terms::Redirect { url: "https://shop.example/new".into() },
+        Terms::Custom { reference: "gift-box".into(), cost: None },
+    ] {
+        let r = shown(terms).claimed(claim()).unwrap();
+        assert_eq!(r.act(), None);
+        let r = r.pending().unwrap();
+        assert!(r.verified(None, at(41)).is_ok() && r.state.holds_limits() && !r.state.is_under_way());
+        assert_eq!(r.rejected().unwrap().failure, "rejected_by_company");
+        assert!(r.reversed().is_err() && r.failed("x").is_err());
+    }
 }
 
 #[test]

@@ -133,7 +133,11 @@ impl Redemptions {
         let subscription = self.subscriptions.get(scope, &r.subscription_id).await?.body;
         let used = self.offers.used(scope, &r.offer_id).await?;
         let ledger = self.ledgers.own(scope, &r.customer_id).await?;
-        let provider = self.connections.provider(scope, subscription.provider).await?;
+        // Who keeps a promise by hand needs no provider for it.
+        let abilities = match r.terms.is_by_hand() {
+            true => None,
+            false => Some(self.connections.provider(scope, subscription.provider).await?.abilities()),
+        };
         let now = self.clock.now();
         // The conditions of today, the terms that were shown.
         let shown = Offer { terms: r.terms.clone(), stacking: r.stacking, ..offer.body };
@@ -144,7 +148,7 @@ impl Redemptions {
             personas: &r.persona_ids,
             used: &used,
             ledger: &ledger.body,
-            abilities: Some(provider.abilities()),
+            abilities,
             now,
         };
         let reasons = facts.reasons();
@@ -167,7 +171,8 @@ impl Redemptions {
             offer_id: r.offer_id.clone(),
             kind: r.kind,
             at: now,
-            until: ends_at,
+            // A promise that is still to be kept saves nobody yet.
+            until: if r.terms.is_by_hand() { Some(now) } else { ends_at },
         };
         let next_ledger = ledger.body.with(grant, r.stacking == Stacking::Replace);
         let events = vec![self.stamp(scope, &read.id, read.version + 1).redemption_changed(&claimed)];
@@ -224,6 +229,58 @@ impl Redemptions {
         Ok(lapsed)
     }
 
+    /// The company kept what it promised.
+    pub async fn fulfil(&self, caller: &Caller, id: &str, note: &str) -> Result<Stored<Redemption>> {
+        let scope = caller.scope()?;
+        for _ in 0..TRIES {
+            let read = self.store.get(scope, id).await?;
+            match read.body.state {
+                State::FulfilPending => {}
+                State::Verified if read.body.terms.is_by_hand() => return Ok(read),
+                state => return Err(wrong_state(state, "fulfilled")),
+            }
+            let next = read.body.verified(None, self.clock.now())?;
+            let audit = self.by_hand(caller, &read, "redemption.fulfil", note);
+            match self.save(&read, next, audit).await {
+                Err(Error::Store(store::Error::Stale(_))) => {}
+                other => return other,
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// The company cannot keep what it promised: the customer's chance comes back.
+    pub async fn reject(&self, caller: &Caller, id: &str, reason: &str) -> Result<Stored<Redemption>> {
+        let scope = caller.scope()?;
+        for _ in 0..TRIES {
+            let read = self.store.get(scope, id).await?;
+            match read.body.state {
+                State::FulfilPending => {}
+                State::Rejected => return Ok(read),
+                state => return Err(wrong_state(state, "rejected")),
+            }
+            let audit = self.by_hand(caller, &read, "redemption.reject", reason);
+            let ended = self.give_back(&read, read.body.rejected()?, audit).await?;
+            // Somebody else's word may have come first: then it is looked at anew.
+            if ended.body.state == State::Rejected {
+                return Ok(ended);
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    fn by_hand(
+        &self,
+        caller: &Caller,
+        read: &Stored<Redemption>,
+        action: &str,
+        why: &str,
+    ) -> Option<Outgoing> {
+        let after = json!({ "reason": why, "offer_id": read.body.offer_id });
+        let stamp = self.stamp(&read.scope, &read.id, read.version + 1);
+        stamp.audited(caller, "redemption", action, None, Some(&after))
+    }
+
     /// Takes a verified redemption back at the provider, and gives limit and budget back.
     pub async fn reverse(&self, caller: &Caller, id: &str, reason: &str) -> Result<Stored<Redemption>> {
         let scope = caller.scope()?;
@@ -236,12 +293,9 @@ impl Redemptions {
                 return self.drive(read).await;
             }
             if read.body.state != State::Verified {
-                let text = format!("a redemption that is {} cannot be reversed", read.body.state.as_str());
-                return Err(Error::Refused("wrong_state", text));
+                return Err(wrong_state(read.body.state, "reversed"));
             }
-            let stamp = self.stamp(scope, id, read.version + 1);
-            let after = json!({ "reason": reason, "offer_id": read.body.offer_id });
-            let audit = stamp.audited(caller, "redemption", "redemption.reverse", None, Some(&after));
+            let audit = self.by_hand(caller, &read, "redemption.reverse", reason);
             match self
                 .store
                 .replace(&read, read.body.failed("reversed_by_admin")?, audit.into_iter().collect())
@@ -290,6 +344,10 @@ impl Redemptions {
     pub(super) async fn provider(&self, r: &Stored<Redemption>) -> Result<Arc<dyn Provider>> {
         self.connections.provider(&r.scope, r.body.provider).await
     }
+}
+
+fn wrong_state(state: State, wanted: &str) -> Error {
+    Error::Refused("wrong_state", format!("a redemption that is {} cannot be {wanted}", state.as_str()))
 }
 
 /// Everything one claim writes.

@@ -64,6 +64,26 @@ impl RedemptionService for Rpc {
         Ok(Response::new(redemption_to(found)))
     }
 
+    async fn fulfil_redemption(
+        &self,
+        request: Request<pb::FulfilRedemptionRequest>,
+    ) -> Reply<pb::Redemption> {
+        let caller = Caller::of(&request)?;
+        let pb::FulfilRedemptionRequest { id, note } = request.into_inner();
+        let fulfilled = self.0.fulfil(&caller, &id, &note).await.map_err(wrong)?;
+        Ok(Response::new(redemption_to(fulfilled)))
+    }
+
+    async fn reject_redemption(
+        &self,
+        request: Request<pb::RejectRedemptionRequest>,
+    ) -> Reply<pb::Redemption> {
+        let caller = Caller::of(&request)?;
+        let pb::RejectRedemptionRequest { id, reason } = request.into_inner();
+        let rejected = self.0.reject(&caller, &id, &reason).await.map_err(wrong)?;
+        Ok(Response::new(redemption_to(rejected)))
+    }
+
     async fn reverse_redemption(
         &self,
         request: Request<pb::ReverseRedemptionRequest>,

@@ -19,6 +19,8 @@ pub trait Rig: Send + Sync {
     fn clock(&self) -> &MovedClock;
     /// A new customer with one active subscription at 20.00.
     async fn subscription(&self) -> ExternalId;
+    /// The same in a trial that ends in 14 days.
+    async fn trial(&self) -> ExternalId;
     /// Another price, 10.00, of the same plan.
     fn other_price(&self) -> String;
     /// Gives the subscription a discount of 10 % for ever that is not ours.
@@ -214,6 +216,47 @@ pub async fn a_plan_switch_changes_the_price_and_nothing_else(rig: impl Rig) {
     assert_eq!(read(&p, &id).await.price_id, to);
 }
 
+pub async fn a_trial_is_extended_and_ends_on_its_day(rig: impl Rig) {
+    let (p, id) = (rig.provider(), rig.trial().await);
+    let before = read(&p, &id).await;
+    assert_eq!(before.state, State::Trialing);
+    let until = kit::time::add_days(before.trial_end.unwrap(), 7);
+    let s = act(&p, &id, Act::ExtendTrial { until }).await;
+    assert_eq!((s.state, s.trial_end, s.item_count), (State::Trialing, Some(until), 1));
+    assert!(s.period_end.unwrap() >= until, "no invoice before the trial ends");
+    p.apply(&id, &Act::ExtendTrial { until }, &key("again")).await.unwrap();
+    let s = act(&p, &id, Act::ExtendTrial { until: before.trial_end.unwrap() }).await;
+    assert_eq!(s.trial_end, before.trial_end, "and taken back");
+    rig.clock().advance(SignedDuration::from_hours(24 * 15));
+    let s = read(&p, &id).await;
+    assert_eq!((s.state, s.mrr.minor), (State::Active, 2_000));
+    let late = p.apply(&id, &Act::ExtendTrial { until }, &key("late")).await;
+    assert!(matches!(late, Err(ProviderError::Refused { .. })), "{late:?}");
+}
+
+pub async fn a_term_is_extended_where_that_is_possible(rig: impl Rig) {
+    let (p, id) = (rig.provider(), rig.subscription().await);
+    let before = read(&p, &id).await;
+    let end = before.period_end.unwrap();
+    let until = kit::time::add_days(end, 10);
+    if !p.abilities().term_extension.is_possible() {
+        let refused = p.apply(&id, &Act::ExtendTerm { until }, &key("term")).await;
+        assert!(matches!(refused, Err(ProviderError::NotOffered("term_extension"))), "{refused:?}");
+        return;
+    }
+    let s = act(&p, &id, Act::ExtendTerm { until }).await;
+    assert_eq!((s.state, s.period_end, s.mrr.minor), (State::Active, Some(until), 2_000));
+    let s = act(&p, &id, Act::ExtendTerm { until: end }).await;
+    assert_eq!(s.period_end, Some(end), "and taken back");
+    act(&p, &id, Act::ExtendTerm { until }).await;
+    let cancel = Act::CancelAtPeriodEnd { feedback: None };
+    assert_eq!(act(&p, &id, cancel).await.cancel_at, Some(until), "what was given is kept to the end");
+    act(&p, &id, Act::UndoCancel).await;
+    rig.clock().advance(until.duration_since(rig.clock().now()) + SignedDuration::from_hours(1));
+    let s = read(&p, &id).await;
+    assert_eq!((s.state, s.period_start), (State::Active, Some(until)), "the next period begins there");
+}
+
 /// What is said to be possible works, what is not is refused as not offered, without a call that changes anything.
 pub async fn abilities_agree_with_behaviour(rig: impl Rig) {
     let p = rig.provider();
@@ -222,6 +265,7 @@ pub async fn abilities_agree_with_behaviour(rig: impl Rig) {
         Act::Pause { months: 1, resumes_at: in_days(rig.clock(), 30) },
         Act::SwitchPlan { price_id: rig.other_price(), at: SwitchAt::Now { prorate: false } },
         Act::SwitchPlan { price_id: rig.other_price(), at: SwitchAt::PeriodEnd },
+        Act::ExtendTerm { until: in_days(rig.clock(), 45) },
         Act::CancelAtPeriodEnd { feedback: None },
     ];
     for act in acts {
@@ -336,6 +380,8 @@ macro_rules! contract {
                 a_cancellation_is_set_taken_back_and_carried_out
                 a_cancellation_of_a_paused_subscription_shows
                 a_plan_switch_changes_the_price_and_nothing_else
+                a_trial_is_extended_and_ends_on_its_day
+                a_term_is_extended_where_that_is_possible
                 abilities_agree_with_behaviour
                 everything_there_is_comes_once_and_then_what_changed
                 a_call_is_believed_when_signed_and_fresh);

@@ -169,6 +169,10 @@ async fn wrong_offers_are_refused_with_the_field_and_leave_nothing() {
     }
     let later = pb::CreateOfferRequest { kind: pb::OfferKind::Refund.into(), ..offer() };
     assert_eq!(refused(s.offers().create_offer(s.ask(later)).await).slug, "kind_not_supported_yet");
+    let page = pb::RedirectTerms { url: "javascript:alert(1)".into() };
+    let page = Some(pb::OfferTerms { kind: Some(pb::offer_terms::Kind::Redirect(page)) });
+    let away = pb::CreateOfferRequest { kind: pb::OfferKind::Redirect.into(), terms: page, ..offer() };
+    assert_eq!(refused(s.offers().create_offer(s.ask(away)).await).fields[0].field, "terms.redirect.url");
     let all = s.offers().list_offers(s.ask(pb::ListOffersRequest::default())).await.unwrap().into_inner();
     assert_eq!(all.items.len(), 0);
     let lists = [

@@ -110,6 +110,14 @@ impl Rig for SimulatedRig {
         format!("sub_{id}").into()
     }
 
+    async fn trial(&self) -> ExternalId {
+        let id = format!("t{}", self.made.fetch_add(1, Ordering::SeqCst));
+        let now = self.clock.now();
+        let row = Fixture { trial_end: Some(kit::time::add_days(now, 14)), ..row(&id, now) };
+        self.import(Fixtures { rows: vec![row], prices: Vec::new() }).await;
+        format!("sub_{id}").into()
+    }
+
     fn other_price(&self) -> String {
         "fibre-basic".into()
     }

@@ -70,6 +70,13 @@ impl Rig for StripeRig {
         self.fake.add_subscription(&customer, &self.price).into()
     }
 
+    async fn trial(&self) -> ExternalId {
+        let id = self.subscription().await;
+        let end = kit::time::add_days(self.clock().now(), 14).as_second().to_string();
+        self.fake.act("POST", &["subscriptions", id.as_str()], json!({ "trial_end": end }));
+        id
+    }
+
     fn other_price(&self) -> String {
         self.other.clone()
     }

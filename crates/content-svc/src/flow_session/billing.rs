@@ -163,6 +163,7 @@ impl Billing for Upstreamed {
             terms_hash: redemption.terms_hash,
             text: offer.text.clone(),
             terms_text: text(redemption.terms_text),
+            url: offer.url.clone(),
         })
     }
 
@@ -265,7 +266,13 @@ fn candidate(seen: pb::OfferEligibility) -> Option<Candidate> {
     let offer = offer?;
     let kind = offer.kind().as_str_name().trim_start_matches("OFFER_KIND_").to_ascii_lowercase();
     let reasons = reasons.into_iter().map(|r| (r.code, r.message)).collect();
-    Some(Candidate { offer_id: offer.id, name: offer.name, kind, text: text(offer.text), eligible, reasons })
+    use pb::offer_terms::Kind;
+    let url = match offer.terms.and_then(|t| t.kind) {
+        Some(Kind::Contact(pb::ContactTerms { url, .. }) | Kind::Redirect(pb::RedirectTerms { url })) => url,
+        _ => String::new(),
+    };
+    let text = text(offer.text);
+    Some(Candidate { offer_id: offer.id, name: offer.name, kind, text, url, eligible, reasons })
 }
 
 fn text(given: Option<proto::common::LocalText>) -> LocalText {

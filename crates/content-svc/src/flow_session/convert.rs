@@ -43,7 +43,19 @@ pub fn answers(page: Option<&Page>, given: Vec<pb::FlowAnswer>) -> Result<Vec<(S
 
 /// What the customer sees now.
 pub fn screen(read: &Stored<FlowSession>, screen: Screen, token: String) -> pb::FlowScreen {
-    let Screen { locale, title, notice, places, offer, can_cancel, cancel_label: _, theme, node: _ } = screen;
+    let Screen {
+        locale,
+        title,
+        notice,
+        places,
+        offer,
+        can_cancel,
+        cancel_label: _,
+        continue_url,
+        continue_label: _,
+        theme,
+        node: _,
+    } = screen;
     let offer = offer.map(|OfferView { id, kind, text, terms, terms_hash }| pb::FlowOffer {
         id,
         kind,
@@ -68,6 +80,7 @@ pub fn screen(read: &Stored<FlowSession>, screen: Screen, token: String) -> pb::
         places: places.collect(),
         offer,
         can_cancel,
+        continue_url,
         theme: theme.into_iter().collect(),
     }
 }

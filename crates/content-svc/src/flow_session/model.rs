@@ -79,6 +79,9 @@ pub struct OnTable {
     pub terms_hash: String,
     pub text: LocalText,
     pub terms_text: LocalText,
+    /// Where the customer goes on after taking it; empty where nowhere.
+    #[serde(default)]
+    pub url: String,
 }
 
 /// What has been decided and not yet been carried out.
@@ -132,6 +135,9 @@ pub struct FlowSession {
     pub why: Vec<Noted>,
     pub redemption_id: Option<String>,
     pub taken_offer_id: Option<String>,
+    /// Where the offer that was taken leads.
+    #[serde(default)]
+    pub continue_url: Option<String>,
     pub wished_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
 }

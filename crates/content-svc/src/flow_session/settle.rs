@@ -59,10 +59,11 @@ impl FlowSessions {
             Some(Pending::Accept(offer)) => match self.billing.claim(&caller, &offer).await {
                 Carried::Done => {
                     let now = self.clock.now();
-                    let message = format!("{} stands at the provider", offer.name);
+                    let message = format!("{} was taken, and is shown or promised", offer.name);
                     session.note(now, Decision::new(&session.node, "saved", message));
                     session.redemption_id = Some(offer.redemption_id);
                     session.taken_offer_id = Some(offer.offer_id);
+                    session.continue_url = Some(offer.url).filter(|url| !url.is_empty());
                     let accepted = self.exit(&read.scope, &session, "accepted").await?;
                     session.end(State::Saved, now);
                     session.show(&accepted.unwrap_or_default(), now);

@@ -132,6 +132,7 @@ impl FlowSessions {
             why: Vec::new(),
             redemption_id: None,
             taken_offer_id: None,
+            continue_url: None,
             wished_at: None,
             ended_at: None,
         };

@@ -54,6 +54,8 @@ pub fn refusal(locale: &str) -> Result<String, Fault> {
         offer: None,
         can_cancel: false,
         cancel_label: String::new(),
+        continue_url: String::new(),
+        continue_label: String::new(),
         theme: Default::default(),
         node: String::new(),
     };

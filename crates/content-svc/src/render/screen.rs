@@ -24,6 +24,9 @@ pub struct Screen {
     pub offer: Option<OfferView>,
     pub can_cancel: bool,
     pub cancel_label: String,
+    /// Where the offer that was taken leads; empty where nowhere.
+    pub continue_url: String,
+    pub continue_label: String,
     pub theme: BTreeMap<String, String>,
     /// The node it is the page of: what a form sends back, so that an old page changes nothing.
     pub node: String,
@@ -118,6 +121,8 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
     Screen {
         notice: session.notice.as_deref().map(|n| word(n, &locale).to_owned()).unwrap_or_default(),
         cancel_label: word("cancel_now", &locale).to_owned(),
+        continue_url: session.continue_url.clone().filter(|_| own != Some("leaving")).unwrap_or_default(),
+        continue_label: word("continue", &locale).to_owned(),
         can_cancel: session.can_cancel() && session.state != State::Saved,
         node: session.node.clone(),
         locale,

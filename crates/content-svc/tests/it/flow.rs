@@ -86,6 +86,7 @@ impl Billing for Biller {
             name: "Less".into(),
             kind: "discount".into(),
             text: text("20 % less"),
+            url: String::new(),
             eligible: true,
             reasons: Vec::new(),
         };
@@ -110,6 +111,7 @@ impl Billing for Biller {
             terms_hash: "hash-of-the-terms".into(),
             text: offer.text.clone(),
             terms_text: text("20 % off for 3 months"),
+            url: offer.url.clone(),
         })
     }
 

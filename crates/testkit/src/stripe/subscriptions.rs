@@ -101,8 +101,16 @@ pub fn update(world: &mut World, asked: &Asked<'_>, id: &str) -> Reply {
     set_pause(&mut s, &p["pause_collection"], now)?;
     set_cancel(&mut s, p, now)?;
     if let Some(at) = text(&p["trial_end"]) {
-        s["trial_end"] = json!(at.parse::<i64>().unwrap_or(now));
+        let end = at.parse::<i64>().unwrap_or(now);
+        if at != "now" && end <= now {
+            return Err(Problem::invalid("", "Timestamp must be in the future", "trial_end"));
+        }
+        s["trial_end"] = json!(end);
         s["status"] = json!(if at == "now" { "active" } else { "trialing" });
+        // The trial is a period of its own: the first invoice is written when it ends.
+        for item in s["items"]["data"].as_array_mut().into_iter().flatten() {
+            item["current_period_end"] = json!(end);
+        }
     }
     for (key, value) in p["metadata"].as_object().into_iter().flatten() {
         s["metadata"][key] = value.clone();

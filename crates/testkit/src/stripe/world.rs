@@ -89,6 +89,9 @@ impl World {
             if due(&s["pause_collection"]["resumes_at"], second) {
                 s["pause_collection"] = Value::Null;
             }
+            if s["status"] == "trialing" && due(&s["trial_end"], second) {
+                s["status"] = json!("active");
+            }
             if due(&s["cancel_at"], second) {
                 s["status"] = json!("canceled");
                 s["ended_at"] = s["cancel_at"].clone();

@@ -91,6 +91,14 @@ impl Contract {
         (self.interval, self.interval_count) = (interval, interval_count);
     }
 
+    /// The present period ends then, and the next ones are counted from there. A cancellation that is set moves along.
+    fn put_off(&mut self, until: Timestamp) {
+        if self.cancel_at == Some(self.period_end) {
+            self.cancel_at = Some(until);
+        }
+        (self.anchor, self.period_end) = (until, until);
+    }
+
     fn resume(&mut self) {
         (self.paused_at, self.resumes_at) = (None, None);
     }
@@ -154,6 +162,25 @@ impl Contract {
                     }
                     SwitchAt::PeriodEnd => self.next = Some(tariff),
                 }
+            }
+            Act::ExtendTrial { until } => {
+                if self.trial_end.is_none() {
+                    return Err(refused("not_in_trial", "there is no trial to extend"));
+                }
+                // The first invoice is due when the trial ends, also when it ends earlier again.
+                let until = (*until).max(now);
+                if self.trial_end == Some(self.period_end) || self.period_end < until {
+                    self.put_off(until);
+                }
+                self.trial_end = Some(until);
+                self.settle(now);
+            }
+            Act::ExtendTerm { until } => {
+                if self.paused_at.is_some() {
+                    return Err(refused("paused", "a paused subscription has no period"));
+                }
+                self.put_off((*until).max(now));
+                self.settle(now);
             }
             Act::CancelAtPeriodEnd { feedback } => {
                 self.cancel_at = Some(self.period_end);
@@ -308,6 +335,7 @@ mod tests {
             (1_i64..200)
                 .prop_map(move |days| Act::Pause { months: 1, resumes_at: kit::time::add_days(now, days) }),
             Just(Act::Resume),
+            (1_i64..90).prop_map(move |days| Act::ExtendTerm { until: kit::time::add_days(now, days) }),
             Just(switch(SwitchAt::Now { prorate: true })),
             Just(switch(SwitchAt::PeriodEnd)),
             Just(Act::CancelAtPeriodEnd { feedback: None }),

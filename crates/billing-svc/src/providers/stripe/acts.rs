@@ -1,6 +1,8 @@
 //! Acts as calls. Each reads the subscription first: what is to be sent depends on how it stands, never on what we
 //! believe we did before.
 
+use kit::Timestamp;
+
 use super::client::{Client, Form, plain};
 use super::{map, wire};
 use crate::providers::{Act, Cut, ExternalId, IdempotencyKey, Keep, ProviderError, Receipt, SwitchAt, Term};
@@ -33,6 +35,7 @@ pub async fn apply(
     id: &ExternalId,
     act: &Act,
     key: &IdempotencyKey,
+    at: Timestamp,
 ) -> Result<Receipt, ProviderError> {
     let now = read(client, id).await?;
     let over = matches!(now.status.as_str(), "canceled" | "incomplete_expired");
@@ -98,6 +101,17 @@ pub async fn apply(
             ]);
             update(client, id, "subscription.switch", form, key).await.map(|(_, r)| r)
         }
+        Act::ExtendTrial { .. } if now.status != "trialing" => {
+            Err(refused("not_in_trial", "there is no trial to extend"))
+        }
+        Act::ExtendTrial { until } if now.trial_end == Some(until.as_second()) => Ok(done_before()),
+        Act::ExtendTrial { until } => {
+            let past = until.as_second() <= at.as_second();
+            let until = if past { "now".to_owned() } else { until.as_second().to_string() };
+            let form = form(&[("trial_end", &until), ("proration_behavior", "none")]);
+            update(client, id, "subscription.extend_trial", form, key).await.map(|(_, r)| r)
+        }
+        Act::ExtendTerm { .. } => Err(ProviderError::NotOffered("term_extension")),
         Act::CancelAtPeriodEnd { .. } if now.cancel_at_period_end => Ok(done_before()),
         Act::CancelAtPeriodEnd { feedback } => {
             let mut form = form(&[("cancel_at_period_end", "true")]);

@@ -28,7 +28,8 @@ static ABILITIES: Abilities = Abilities {
     pause: Ability::If("collection_only"),
     plan_switch_now: Ability::If("single_item_without_schedule"),
     plan_switch_at_period_end: Ability::No,
-    trial_extension: Ability::No,
+    trial_extension: Ability::If("in_trial"),
+    // A later invoice date takes a new trial there, and the customer would no longer count as one who pays.
     term_extension: Ability::No,
     credit: Ability::No,
     refund: Ability::No,
@@ -108,7 +109,7 @@ impl Provider for Stripe {
         act: &Act,
         key: &IdempotencyKey,
     ) -> Result<Receipt, ProviderError> {
-        acts::apply(&self.client, subscription, act, key).await
+        acts::apply(&self.client, subscription, act, key, self.clock.now()).await
     }
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {

@@ -1,5 +1,6 @@
 //! The rooms on a real database, billing through the simulated provider with faults on demand.
 
+mod by_hand;
 mod claims;
 mod crashes;
 mod customers;

@@ -147,7 +147,12 @@ impl World {
     pub async fn subscriber(&self, id: &str) -> Stored<Subscription> {
         let started_at = kit::time::add_days(self.clock.now(), -100);
         self.import(Fixtures { rows: vec![Fixture { started_at, ..row(id) }], prices: Vec::new() }).await;
-        let snapshot = self.at_provider(&format!("sub_{id}")).await;
+        self.mirrored(&format!("sub_{id}")).await
+    }
+
+    /// A subscription of the provider's, in the mirror.
+    pub async fn mirrored(&self, external_id: &str) -> Stored<Subscription> {
+        let snapshot = self.at_provider(external_id).await;
         let observed = self.rooms.subscriptions.observe(&self.scope, ProviderKind::Simulated, snapshot, None);
         observed.await.unwrap()
     }
