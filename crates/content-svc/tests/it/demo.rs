@@ -118,7 +118,8 @@ async fn load(world: &World) -> HashMap<String, (String, i64)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo/content");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
-    let known = ["discount_20", "pause_2_months", "lite_plan"].map(|o| format!("offers.{o}"));
+    let known =
+        ["discount_20", "pause_2_months", "lite_plan", "technician_calls"].map(|o| format!("offers.{o}"));
     let mut saved: HashMap<_, _> = known.into_iter().map(|o| (o, ("off_good".to_owned(), 1))).collect();
     // Offers need ids of their own: a card shows one of them.
     for (name, (id, _)) in &mut saved {
@@ -139,7 +140,7 @@ async fn load(world: &World) -> HashMap<String, (String, i64)> {
 }
 
 #[tokio::test]
-async fn the_demo_content_is_published_with_three_reasons_and_three_offers() {
+async fn the_demo_content_is_published_with_four_reasons_and_four_offers() {
     let w = World::new().await;
     load(&w).await;
     let served = w.rooms.workflows.published(w.scope(), Trigger::CancelIntent).await.unwrap();
@@ -159,6 +160,7 @@ async fn the_demo_content_is_published_with_three_reasons_and_three_offers() {
     let expected = [
         ("more_than_needed", "off_lite_plan"),
         ("not_using", "off_pause_2_months"),
+        ("technical_issues", "off_technician_calls"),
         ("too_expensive", "off_discount_20"),
     ];
     assert_eq!(reasons, BTreeMap::from(expected));

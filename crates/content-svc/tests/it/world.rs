@@ -56,6 +56,7 @@ impl World {
             ("off_discount_20".to_owned(), facts(true, true)),
             ("off_pause_2_months".to_owned(), facts(true, true)),
             ("off_lite_plan".to_owned(), facts(true, true)),
+            ("off_technician_calls".to_owned(), facts(true, true)),
             ("off_asleep".to_owned(), facts(false, true)),
             ("off_impossible".to_owned(), facts(true, false)),
         ]);
