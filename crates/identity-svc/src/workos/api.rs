@@ -113,6 +113,10 @@ impl IdentityProvider for WorkOs {
         "workos"
     }
 
+    fn keeps_users(&self) -> bool {
+        self.access.sign_in == SignIn::Authkit
+    }
+
     fn departure(&self, departure: &Departure<'_>) -> Result<String> {
         match self.access.sign_in {
             SignIn::Authkit => self.authkit_departure(departure),

@@ -255,6 +255,9 @@ pub struct Mark {
     pub after: Option<String>,
     #[serde(default, with = "store::time::option")]
     pub since: Option<Timestamp>,
+    /// When a reading last came to its end, give or take a day.
+    #[serde(default, with = "store::time::option")]
+    pub read_at: Option<Timestamp>,
 }
 
 /// `received → processed | ignored | failed → dead`.

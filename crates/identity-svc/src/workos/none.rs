@@ -17,6 +17,10 @@ impl IdentityProvider for NoProvider {
         "none"
     }
 
+    fn keeps_users(&self) -> bool {
+        false
+    }
+
     fn departure(&self, _: &Departure<'_>) -> Result<String> {
         Err(ProviderError::None)
     }

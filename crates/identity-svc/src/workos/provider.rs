@@ -177,6 +177,9 @@ pub trait IdentityProvider: Send + Sync {
     /// Its name in settings and records.
     fn name(&self) -> &'static str;
 
+    /// Whether it keeps people as members of organizations, and not only says who somebody is.
+    fn keeps_users(&self) -> bool;
+
     /// The address a browser signs in at.
     fn departure(&self, departure: &Departure<'_>) -> Result<String>;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bson::doc;
-use kit::{Mode, Outgoing, Scope, SharedClock, Timestamp};
+use kit::{Mode, Outgoing, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
-use store::{Index, Record, Repo, Stored, Transaction};
+use store::{Index, Record, Repo, Sort, Stored, Transaction};
 
 use super::model::{Event, Hold, Identity, Listed, Login, Mark, Settings, Twin};
 
@@ -214,6 +214,21 @@ impl SsoStore {
         self.listed.upsert(&scope, id, listed, Vec::new()).await.map(|_| ())
     }
 
+    /// The companies that have settings.
+    pub async fn companies(&self) -> Result<Vec<String>> {
+        Ok(self.settings.across().scopes(doc! {}).await?.into_iter().map(|s| s.company).collect())
+    }
+
+    /// Everybody of a company's directory whom we know of, by the provider's id.
+    pub async fn listed_ids(&self, company: &str) -> Result<Vec<String>> {
+        all(&self.listed, company, |listed| listed.external_id).await
+    }
+
+    /// Everybody who came to a company by single sign-on, by the provider's id.
+    pub async fn identity_ids(&self, company: &str) -> Result<Vec<String>> {
+        all(&self.identities, company, |identity| identity.external_id).await
+    }
+
     pub async fn hold(&self, company: &str, user_id: &str) -> Result<Option<Stored<Hold>>> {
         some(self.holds.get(&scope(company), &hold_id(company, user_id)).await)
     }
@@ -305,6 +320,20 @@ impl SsoStore {
         self.listed.remove_many(&scope, doc! {}).await?;
         self.holds.remove_many(&scope, doc! {}).await?;
         Ok(())
+    }
+}
+
+/// One thing of every record of a company.
+async fn all<T: Record>(repo: &Repo<T>, company: &str, of: impl Fn(T) -> String) -> Result<Vec<String>> {
+    let (scope, mut found) = (scope(company), Vec::new());
+    let mut page = PageRequest::new(kit::page::MAX_LIMIT, "");
+    loop {
+        let read = repo.list(&scope, doc! {}, Sort::Oldest, &page).await?;
+        found.extend(read.items.into_iter().map(|read| of(read.body)));
+        match read.next_cursor {
+            Some(next) => page = PageRequest::new(kit::page::MAX_LIMIT, next),
+            None => return Ok(found),
+        }
     }
 }
 

@@ -234,6 +234,29 @@ async fn what_webhooks_missed_comes_by_the_list() {
 }
 
 #[tokio::test]
+async fn after_an_outage_longer_than_the_list_everybody_is_looked_at_again() {
+    let site = Site::start().await;
+    let dora = site.fake.add_person(&site.directory, DORA, &[&site.experts]);
+    site.sign_in(DORA).await.unwrap();
+    site.fake.add_user("ada@telco.example", true);
+    site.sign_in("ada@telco.example").await.unwrap();
+    let reads = || site.fake.seen().iter().filter(|s| s.path == "/events").count();
+    site.rig.clock.advance(SignedDuration::from_secs(61));
+    testkit::eventually("a reading to the end", async || (reads() > 0).then_some(())).await;
+    testkit::eventually("its mark", async || {
+        let marks = site.rig.db.db("identity-svc").await;
+        let marks = marks.collection::<bson::Document>("sso_marks");
+        marks.find_one(bson::doc! { "body.read_at": { "$type": "date" } }).await.unwrap().map(drop)
+    })
+    .await;
+
+    site.fake.set_state(&dora, "inactive");
+    site.rig.clock.advance(SignedDuration::from_hours(24 * 40));
+    site.status(DORA, pb::UserStatus::Suspended).await;
+    assert_eq!(site.user("ada@telco.example").await.unwrap().status(), pb::UserStatus::Active);
+}
+
+#[tokio::test]
 async fn domains_are_proved_at_the_provider() {
     let site = Site::start().await;
     let read = site.settings().await;

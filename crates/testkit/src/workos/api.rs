@@ -103,11 +103,13 @@ pub fn answer(inner: &mut Inner, asked: &Asked<'_>) -> Answer {
         ("GET", ["events"]) => {
             let names = asked.parameters("events");
             let since = asked.parameter("range_start").unwrap_or_default();
+            // Older ones are not listed any more.
+            let reach = kit::time::add_days(asked.now, -30);
             let fits = |e: &&Value| {
                 let at: Option<Timestamp> = e["created_at"].as_str().and_then(|t| t.parse().ok());
                 let since: Option<Timestamp> = since.parse().ok();
                 let named = e["event"].as_str().is_some_and(|n| names.is_empty() || names.contains(&n));
-                named && since.is_none_or(|since| at >= Some(since))
+                named && at >= Some(reach) && since.is_none_or(|since| at >= Some(since))
             };
             let all: Vec<_> = inner.world.events.iter().filter(fits).cloned().collect();
             let (status, mut page) = asked.page(&all);
