@@ -91,3 +91,33 @@ impl Abilities {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::providers::{ProviderKind, abilities};
+
+    /// The table as the documentation has it.
+    fn table() -> String {
+        let all: Vec<_> =
+            ProviderKind::ALL.into_iter().filter_map(|kind| Some((kind, abilities(kind)?))).collect();
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let names = all.iter().map(|(kind, _)| kind.as_str().to_owned());
+        let mut text = line(std::iter::once("act".to_owned()).chain(names).collect());
+        text += &line(vec!["---".to_owned(); all.len() + 1]);
+        for (n, (slug, _)) in all[0].1.rows().into_iter().enumerate() {
+            let cell = |can: super::Ability| match can.condition() {
+                Some(condition) => format!("if `{condition}`"),
+                None => can.as_str().to_owned(),
+            };
+            let cells = all.iter().map(|(_, can)| cell(can.rows()[n].1));
+            text += &line(std::iter::once(format!("`{slug}`")).chain(cells).collect());
+        }
+        text
+    }
+
+    #[test]
+    fn the_documentation_says_what_the_adapters_can() {
+        let page = include_str!("../../../../docs/providers.md");
+        assert!(page.contains(&table()), "docs/providers.md is to have this table:\n\n{}", table());
+    }
+}

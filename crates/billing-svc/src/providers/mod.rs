@@ -92,6 +92,15 @@ impl ProviderKind {
     }
 }
 
+/// What a provider can do; none where there is no adapter for it yet.
+pub fn abilities(kind: ProviderKind) -> Option<&'static Abilities> {
+    match kind {
+        ProviderKind::Stripe => Some(&stripe::ABILITIES),
+        ProviderKind::Simulated => Some(&simulated::ABILITIES),
+        ProviderKind::Chargebee | ProviderKind::Recurly => None,
+    }
+}
+
 /// How one company's account at a provider is reached. Secrets print as `[REDACTED]`.
 #[derive(Clone, Debug)]
 pub struct Connection {

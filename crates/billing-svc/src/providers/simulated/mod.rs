@@ -28,7 +28,7 @@ use super::{
     Rejected, Snapshot, Tools,
 };
 
-static ABILITIES: Abilities = Abilities {
+pub(super) static ABILITIES: Abilities = Abilities {
     discount: Ability::Yes,
     pause: Ability::Yes,
     plan_switch_now: Ability::Yes,

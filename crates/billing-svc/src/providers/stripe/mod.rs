@@ -22,7 +22,7 @@ use super::{
 };
 
 /// What we do at Stripe, which is less than Stripe could.
-static ABILITIES: Abilities = Abilities {
+pub(super) static ABILITIES: Abilities = Abilities {
     discount: Ability::Yes,
     // Stripe's true pause has no day on which it ends by itself, so we stop the collecting instead.
     pause: Ability::If("collection_only"),
