@@ -7,6 +7,9 @@ use http::{HeaderValue, StatusCode, header};
 use kit::error::{Code, FieldError, said};
 use serde::Serialize;
 
+/// What whoever is not known is told, whatever the reason.
+pub const UNAUTHENTICATED: &str = "sign in, or send a valid key or token";
+
 /// Why a request was not done.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
@@ -63,7 +66,7 @@ impl Problem {
     }
 
     pub fn unauthenticated() -> Self {
-        Self::new(401, "unauthenticated", "sign in, or send a valid key or token")
+        Self::new(401, "unauthenticated", UNAUTHENTICATED)
     }
 
     pub fn forbidden(code: &str, detail: impl Into<String>) -> Self {

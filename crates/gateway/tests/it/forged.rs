@@ -72,9 +72,12 @@ impl Bench {
         self.world.asked();
         for (what, token) in tokens {
             let request = self.world.request("GET", "/v1/cards/crd_1").bearer_auth(&token);
-            let (status, code, _) = problem(request.send().await.unwrap()).await;
+            let (status, code, body) = problem(request.send().await.unwrap()).await;
             assert_eq!(status, 401, "a token with {what}");
             assert!(code == "unauthenticated" || code == "token_expired", "a token with {what}: {code}");
+            let said = body["detail"].as_str().unwrap_or_default();
+            let same = "sign in, or send a valid key or token";
+            assert!(code == "token_expired" || said == same, "a token with {what} is told {said}");
         }
         assert!(self.world.asked().is_empty(), "none reached a service");
     }
