@@ -130,6 +130,11 @@ impl Facts<'_> {
                 let runs = s.period_end.is_some() && s.state == SubscriptionState::Active;
                 no.when(!runs, "no_running_term", || "there is no paid period to extend".into());
             }
+            Terms::Credit { amount } => {
+                no.when(amount.currency != s.price.currency, "currency_mismatch", || {
+                    "the credit is in another currency".into()
+                });
+            }
             Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => {}
         }
     }

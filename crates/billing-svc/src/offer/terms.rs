@@ -16,6 +16,7 @@ pub enum Kind {
     PlanSwitch,
     TrialExtension,
     TermExtension,
+    Credit,
     Contact,
     Redirect,
     Custom,
@@ -29,6 +30,7 @@ impl Kind {
             Self::PlanSwitch => "plan_switch",
             Self::TrialExtension => "trial_extension",
             Self::TermExtension => "term_extension",
+            Self::Credit => "credit",
             Self::Contact => "contact",
             Self::Redirect => "redirect",
             Self::Custom => "custom",
@@ -62,6 +64,10 @@ pub enum Terms {
     TermExtension {
         days: u32,
     },
+    /// Money for later invoices.
+    Credit {
+        amount: Money,
+    },
     /// Somebody gets in touch. The page, where there is one; hours of zero promise nothing.
     Contact {
         url: String,
@@ -85,6 +91,7 @@ impl Terms {
             Self::PlanSwitch { .. } => Kind::PlanSwitch,
             Self::TrialExtension { .. } => Kind::TrialExtension,
             Self::TermExtension { .. } => Kind::TermExtension,
+            Self::Credit { .. } => Kind::Credit,
             Self::Contact { .. } => Kind::Contact,
             Self::Redirect { .. } => Kind::Redirect,
             Self::Custom { .. } => Kind::Custom,
@@ -140,6 +147,11 @@ impl Terms {
                     wrong.push(field(&path, "out_of_range", "must be from 1 to 366"));
                 }
             }
+            Self::Credit { amount } => {
+                if amount.minor <= 0 {
+                    wrong.push(field("terms.credit.amount", "out_of_range", "must be above zero"));
+                }
+            }
             Self::Contact { url, .. } if url.is_empty() => {}
             Self::Contact { url, .. } | Self::Redirect { url } => {
                 if !is_page(url) {
@@ -190,7 +202,11 @@ impl Terms {
                 let days = days_of(s.interval, s.interval_count);
                 Money::new(share.saturating_add(days - 1) / days, invoice.currency)
             }
-            Self::Contact { .. } | Self::Redirect { .. } => Money::zero(invoice.currency),
+            // A credit in another currency gives nothing; eligibility refuses it.
+            Self::Credit { amount } if amount.currency == invoice.currency => *amount,
+            Self::Credit { .. } | Self::Contact { .. } | Self::Redirect { .. } => {
+                Money::zero(invoice.currency)
+            }
             Self::Custom { cost, .. } => cost.unwrap_or(Money::zero(invoice.currency)),
         }
     }
@@ -210,6 +226,7 @@ impl Terms {
             }
             Self::Discount { term: Term::Forever, .. }
             | Self::PlanSwitch { .. }
+            | Self::Credit { .. }
             | Self::Contact { .. }
             | Self::Redirect { .. }
             | Self::Custom { .. } => None,
@@ -239,6 +256,7 @@ impl Terms {
             Self::TermExtension { days } => {
                 Act::ExtendTerm { until: kit::time::add_days(from, i64::from(*days)) }
             }
+            Self::Credit { amount } => Act::Credit { amount: *amount },
             Self::Contact { .. } | Self::Redirect { .. } | Self::Custom { .. } => return None,
         })
     }
@@ -277,6 +295,9 @@ impl Terms {
             Self::TrialExtension { days: d } => format!("Your trial goes on for {}.", days(*d)),
             Self::TermExtension { days: d } => {
                 format!("You have {} before your next invoice.", days(*d))
+            }
+            Self::Credit { amount } => {
+                format!("You get {amount}. Your next invoices are paid from it first.")
             }
             Self::Contact { within_hours: 0, .. } => "We get in touch with you.".into(),
             Self::Contact { within_hours: 1, .. } => "We get in touch with you within an hour.".into(),

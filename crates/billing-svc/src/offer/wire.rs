@@ -256,6 +256,11 @@ fn terms_from(terms: Option<pb::OfferTerms>) -> Result<Terms> {
         pb::offer_terms::Kind::TermExtension(pb::ExtensionTerms { days }) => {
             Ok(Terms::TermExtension { days })
         }
+        pb::offer_terms::Kind::Credit(pb::CreditTerms { amount }) => {
+            let path = "terms.credit.amount";
+            let amount = amount.ok_or_else(|| Error::field(path, "required", "say how much it is"))?;
+            Ok(Terms::Credit { amount: money_from(path, amount)? })
+        }
         pb::offer_terms::Kind::Contact(pb::ContactTerms { url, within_hours }) => {
             Ok(Terms::Contact { url, within_hours })
         }
@@ -294,6 +299,9 @@ fn terms_to(terms: Terms) -> pb::OfferTerms {
         }
         Terms::TrialExtension { days } => pb::offer_terms::Kind::TrialExtension(pb::ExtensionTerms { days }),
         Terms::TermExtension { days } => pb::offer_terms::Kind::TermExtension(pb::ExtensionTerms { days }),
+        Terms::Credit { amount } => {
+            pb::offer_terms::Kind::Credit(pb::CreditTerms { amount: Some(money(amount)) })
+        }
         Terms::Contact { url, within_hours } => {
             pb::offer_terms::Kind::Contact(pb::ContactTerms { url, within_hours })
         }
@@ -367,11 +375,12 @@ pub(super) fn kind_from(kind: pb::OfferKind) -> Result<Kind> {
         pb::OfferKind::PlanSwitch => Ok(Kind::PlanSwitch),
         pb::OfferKind::TrialExtension => Ok(Kind::TrialExtension),
         pb::OfferKind::TermExtension => Ok(Kind::TermExtension),
+        pb::OfferKind::Credit => Ok(Kind::Credit),
         pb::OfferKind::Contact => Ok(Kind::Contact),
         pb::OfferKind::Redirect => Ok(Kind::Redirect),
         pb::OfferKind::Custom => Ok(Kind::Custom),
         pb::OfferKind::Unspecified => Err(Error::field("kind", "required", "say what kind of offer it is")),
-        pb::OfferKind::Credit | pb::OfferKind::Refund => {
+        pb::OfferKind::Refund => {
             Err(Error::NotYet("kind_not_supported_yet", "offers of this kind cannot be created yet".into()))
         }
     }
@@ -384,6 +393,7 @@ fn kind_to(kind: Kind) -> pb::OfferKind {
         Kind::PlanSwitch => pb::OfferKind::PlanSwitch,
         Kind::TrialExtension => pb::OfferKind::TrialExtension,
         Kind::TermExtension => pb::OfferKind::TermExtension,
+        Kind::Credit => pb::OfferKind::Credit,
         Kind::Contact => pb::OfferKind::Contact,
         Kind::Redirect => pb::OfferKind::Redirect,
         Kind::Custom => pb::OfferKind::Custom,

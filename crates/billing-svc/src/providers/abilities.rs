@@ -87,6 +87,7 @@ impl Abilities {
             Act::SwitchPlan { at: SwitchAt::PeriodEnd, .. } => self.plan_switch_at_period_end,
             Act::ExtendTrial { .. } => self.trial_extension,
             Act::ExtendTerm { .. } => self.term_extension,
+            Act::Credit { .. } | Act::TakeCredit { .. } => self.credit,
             Act::CancelAtPeriodEnd { .. } | Act::UndoCancel => self.cancel_at_period_end,
         }
     }

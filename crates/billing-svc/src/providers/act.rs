@@ -24,6 +24,10 @@ pub enum Act {
     ExtendTrial { until: Timestamp },
     /// Puts the next invoice off, for nothing.
     ExtendTerm { until: Timestamp },
+    /// Gives money that later invoices are paid from. It shows in no subscription: see [`super::Provider::given`].
+    Credit { amount: Money },
+    /// Takes a credit away again.
+    TakeCredit { credit: ExternalId, amount: Money },
     /// Ends at the close of the paid period. `feedback` is the customer's reason as the provider files it.
     CancelAtPeriodEnd { feedback: Option<String> },
     /// Takes a cancellation at period end back. One that is not set is no error.
@@ -41,6 +45,8 @@ impl Act {
             Self::SwitchPlan { .. } => "plan_switch",
             Self::ExtendTrial { .. } => "trial_extension",
             Self::ExtendTerm { .. } => "term_extension",
+            Self::Credit { .. } => "credit",
+            Self::TakeCredit { .. } => "take_credit",
             Self::CancelAtPeriodEnd { .. } => "cancel_at_period_end",
             Self::UndoCancel => "undo_cancel",
         }
@@ -129,6 +135,6 @@ pub struct Receipt {
     pub request_id: Option<String>,
     /// It had been done before, under the same key.
     pub replayed: bool,
-    /// The discount that was made, where the provider says.
-    pub discount: Option<ExternalId>,
+    /// The discount or the credit that was made, where the provider says.
+    pub made: Option<ExternalId>,
 }

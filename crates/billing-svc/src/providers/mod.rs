@@ -55,6 +55,13 @@ pub trait Provider: Send + Sync {
         key: &IdempotencyKey,
     ) -> Result<Receipt, ProviderError>;
 
+    /// What an act under this key gave that no subscription shows, while it stands: the read-back of a credit.
+    async fn given(
+        &self,
+        subscription: &ExternalId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ExternalId>, ProviderError>;
+
     /// Plans, prices and coupons to build offers from.
     async fn catalog(&self) -> Result<Catalog, ProviderError>;
 

@@ -13,7 +13,7 @@ use super::model::{Before, Redemption, State};
 use super::ops::Redemptions;
 use crate::error::{Error, Result};
 use crate::offer::Ledger;
-use crate::providers::{IdempotencyKey, ProviderError, Snapshot};
+use crate::providers::{ExternalId, IdempotencyKey, ProviderError, Snapshot};
 use crate::request_lock;
 
 /// How long a claim waits for somebody else who works on the same subscription.
@@ -124,7 +124,11 @@ impl Redemptions {
                 Ok(snapshot) => snapshot,
                 Err(e) => return self.troubled(r, &e).await,
             };
-            if r.body.shows_in(&snapshot).is_some() {
+            let shown = match self.shown(&r, &snapshot).await {
+                Ok(shown) => shown,
+                Err(e) => return self.troubled(r, &e).await,
+            };
+            if shown.is_some() {
                 let next = r.body.applied(&crate::providers::Receipt::default(), self.clock.now())?;
                 return Ok(Step::On(self.save(&r, next, None).await?));
             }
@@ -148,8 +152,8 @@ impl Redemptions {
             }
             Err(e) if e.is_uncertain() || matches!(e, ProviderError::KeyReused) => {
                 tracing::warn!(redemption.id = %r.id, error = %e, "redemption {} is uncertain: {e}", r.id);
-                match self.read_provider(&r).await {
-                    Ok(snapshot) if r.body.shows_in(&snapshot).is_some() => {
+                match self.looked_at(&r).await {
+                    Ok((_, Some(_))) => {
                         let next = r.body.applied(&crate::providers::Receipt::default(), self.clock.now())?;
                         Ok(Step::On(self.save(&r, next, None).await?))
                     }
@@ -166,10 +170,10 @@ impl Redemptions {
     /// `applied → verified`, when the provider shows it.
     async fn verify(&self, r: Stored<Redemption>) -> Result<Step> {
         for _ in 0..READS {
-            match self.read_provider(&r).await {
+            match self.looked_at(&r).await {
                 Err(e) => return self.troubled(r, &e).await,
-                Ok(snapshot) => {
-                    if let Some(effect) = r.body.shows_in(&snapshot) {
+                Ok((_, shown)) => {
+                    if let Some(effect) = shown {
                         let next = r.body.verified(effect, self.clock.now())?;
                         tracing::info!(
                             redemption.id = %r.id,
@@ -208,14 +212,14 @@ impl Redemptions {
 
     /// Whether nothing of the effect is left at the provider, after asking it to take it away.
     async fn take_away(&self, r: &Stored<Redemption>) -> Result<bool> {
-        let snapshot = self.read_provider(r).await?;
-        let Some(act) = r.body.undo(&snapshot) else { return Ok(true) };
+        let (snapshot, shown) = self.looked_at(r).await?;
+        let Some(act) = r.body.undo(&snapshot, shown) else { return Ok(true) };
         let subscription = self.subscriptions.get(&r.scope, &r.body.subscription_id).await?;
         let external = subscription.body.external_id.as_str().into();
         let key = IdempotencyKey::new(format!("{}:undo", r.id));
         self.provider(r).await?.apply(&external, &act, &key).await?;
-        let after = self.read_provider(r).await?;
-        Ok(r.body.undo(&after).is_none())
+        let (after, shown) = self.looked_at(r).await?;
+        Ok(r.body.undo(&after, shown).is_none())
     }
 
     /// Ends a redemption and gives limit and budget back, in one transaction.
@@ -259,6 +263,21 @@ impl Redemptions {
             return Ok(Step::On(self.save(&r, r.body.failed(slug)?, None).await?));
         }
         Ok(Step::Wait(r))
+    }
+
+    /// The subscription at the provider, and whether what was promised is there.
+    async fn looked_at(&self, r: &Stored<Redemption>) -> Result<(Snapshot, Option<Option<ExternalId>>)> {
+        let snapshot = self.read_provider(r).await?;
+        let shown = self.shown(r, &snapshot).await?;
+        Ok((snapshot, shown))
+    }
+
+    async fn shown(&self, r: &Stored<Redemption>, snapshot: &Snapshot) -> Result<Option<Option<ExternalId>>> {
+        if r.body.shows_in_subscriptions() {
+            return Ok(r.body.shows_in(snapshot));
+        }
+        let given = self.provider(r).await?.given(&snapshot.id, &IdempotencyKey::new(&r.id)).await?;
+        Ok(given.map(Some))
     }
 
     /// What the provider shows; the mirror learns it, too.

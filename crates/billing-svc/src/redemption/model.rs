@@ -127,7 +127,7 @@ pub struct Redemption {
     /// How the subscription stood before we changed it.
     #[serde(default)]
     pub before: Option<Before>,
-    /// The discount the provider made for it.
+    /// The discount or the credit the provider made for it.
     #[serde(default)]
     pub effect: Option<ExternalId>,
 }
@@ -206,7 +206,7 @@ impl Redemption {
 
     pub fn applied(&self, receipt: &Receipt, at: Timestamp) -> Result<Self, NoWay> {
         let next = self.to(State::Applied)?;
-        let effect = receipt.discount.clone().or(next.effect.clone());
+        let effect = receipt.made.clone().or(next.effect.clone());
         Ok(Self { effect, applied_at: Some(at), ..next })
     }
 
@@ -273,6 +273,11 @@ impl Redemption {
         }
     }
 
+    /// Whether a subscription can show it; else the provider is asked what it gave.
+    pub fn shows_in_subscriptions(&self) -> bool {
+        !matches!(self.terms, Terms::Credit { .. })
+    }
+
     /// Whether the subscription shows what was promised. For a discount: which one it is.
     pub fn shows_in(&self, snapshot: &Snapshot) -> Option<Option<ExternalId>> {
         match &self.terms {
@@ -295,16 +300,18 @@ impl Redemption {
             }
             Terms::TrialExtension { .. } => (snapshot.trial_end? >= self.extended()?).then_some(None),
             Terms::TermExtension { .. } => (snapshot.period_end? >= self.extended()?).then_some(None),
-            Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => None,
+            Terms::Credit { .. } | Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => {
+                None
+            }
         }
     }
 
-    /// What takes the effect away again; none where nothing of ours is there.
-    pub fn undo(&self, snapshot: &Snapshot) -> Option<Act> {
+    /// What takes the effect away again, as it is shown; none where nothing of ours is there.
+    pub fn undo(&self, snapshot: &Snapshot, shown: Option<Option<ExternalId>>) -> Option<Act> {
         if snapshot.state == providers::State::Ended {
             return None;
         }
-        let effect = self.shows_in(snapshot)?;
+        let effect = shown?;
         let before = self.before.as_ref()?;
         match &self.terms {
             Terms::Discount { .. } => effect.map(|discount| Act::RemoveDiscount { discount }),
@@ -319,6 +326,7 @@ impl Redemption {
                 let runs = snapshot.period_end.map(kit::clock::millis) == self.extended();
                 before.period_end.filter(|_| runs).map(|until| Act::ExtendTerm { until })
             }
+            Terms::Credit { amount } => effect.map(|credit| Act::TakeCredit { credit, amount: *amount }),
             Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => None,
         }
     }

@@ -98,7 +98,11 @@ impl Provider {
                 self.price_id = price_id.clone();
             }
             Act::ExtendTerm { until } => (self.period_end, self.made) = (Some(*until), self.made + 1),
-            Act::ExtendTrial { .. } | Act::CancelAtPeriodEnd { .. } | Act::UndoCancel => {}
+            Act::ExtendTrial { .. }
+            | Act::Credit { .. }
+            | Act::TakeCredit { .. }
+            | Act::CancelAtPeriodEnd { .. }
+            | Act::UndoCancel => {}
         }
         Receipt::default()
     }
@@ -139,7 +143,7 @@ fn step(stored: &mut Redemption, p: &mut Provider, trouble: Trouble, fence: i64)
             None => stored.failed("not_confirmed"),
         },
         State::Failed => {
-            if let Some(act) = stored.undo(&p.read()) {
+            if let Some(act) = stored.undo(&p.read(), stored.shows_in(&p.read())) {
                 p.apply(&act, "red_1:undo");
             }
             stored.reversed()
@@ -203,7 +207,10 @@ fn a_discount_that_was_there_before_is_not_taken_for_ours() {
     assert_eq!(r.shows_in(&p.read()), None);
     p.apply(&r.act().unwrap(), "red_1");
     assert_eq!(r.shows_in(&p.read()), Some(Some(ExternalId::new("di_2"))));
-    assert_eq!(r.undo(&p.read()), Some(Act::RemoveDiscount { discount: ExternalId::new("di_2") }));
+    assert_eq!(
+        r.undo(&p.read(), r.shows_in(&p.read())),
+        Some(Act::RemoveDiscount { discount: ExternalId::new("di_2") })
+    );
 }
 
 #[test]
@@ -235,7 +242,7 @@ fn an_extension_counts_from_what_stood_before_and_is_taken_back_while_it_runs() 
     assert_eq!(r.act(), Some(Act::ExtendTrial { until: at(52) }));
     assert_eq!(r.shows_in(&trial(at(45))), None);
     assert_eq!(r.shows_in(&trial(at(52))), Some(None));
-    assert_eq!(r.undo(&trial(at(52))), Some(Act::ExtendTrial { until: at(45) }));
+    assert_eq!(r.undo(&trial(at(52)), r.shows_in(&trial(at(52)))), Some(Act::ExtendTrial { until: at(45) }));
 
     let mut p = Provider::new();
     let end = p.read().period_end.unwrap();
@@ -243,9 +250,9 @@ fn an_extension_counts_from_what_stood_before_and_is_taken_back_while_it_runs() 
     let r = r.applying(Before::of(&p.read()), 1).unwrap();
     p.apply(&r.act().unwrap(), "red_1");
     assert_eq!(p.read().period_end, Some(kit::time::add_days(end, 7)));
-    assert_eq!(r.undo(&p.read()), Some(Act::ExtendTerm { until: end }));
+    assert_eq!(r.undo(&p.read(), r.shows_in(&p.read())), Some(Act::ExtendTerm { until: end }));
     p.period_end = Some(kit::time::add_days(end, 37));
-    assert_eq!(r.undo(&p.read()), None, "the days are used up");
+    assert_eq!(r.undo(&p.read(), r.shows_in(&p.read())), None, "the days are used up");
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub async fn a_discount_is_there_and_runs_out(rig: impl Rig) {
     assert_eq!((s.mrr.minor, s.discounts.len()), (1_500, 1));
     let d = &s.discounts[0];
     assert_eq!((d.cut, d.term, d.retention), (Cut::BasisPoints(2_500), Term::Months(3), true));
-    assert_eq!(receipt.discount.as_ref(), Some(&d.id));
+    assert_eq!(receipt.made.as_ref(), Some(&d.id));
     rig.clock().advance(SignedDuration::from_hours(24 * 100));
     let later = read(&p, &id).await;
     assert_eq!((later.mrr.minor, later.state), (2_000, State::Active));
@@ -131,7 +131,7 @@ pub async fn the_same_key_acts_once(rig: impl Rig) {
     let before = read(&p, &id).await;
     let second = p.apply(&id, &quarter_off(), &once).await.unwrap();
     assert!(second.replayed && !first.replayed);
-    assert_eq!(second.discount, first.discount);
+    assert_eq!(second.made, first.made);
     assert_eq!(read(&p, &id).await.discounts, before.discounts);
     let other = Act::Discount { cut: Cut::percent(90), term: Term::Forever, keep: Keep::All };
     let reused = p.apply(&id, &other, &once).await;
@@ -255,6 +255,31 @@ pub async fn a_term_is_extended_where_that_is_possible(rig: impl Rig) {
     rig.clock().advance(until.duration_since(rig.clock().now()) + SignedDuration::from_hours(1));
     let s = read(&p, &id).await;
     assert_eq!((s.state, s.period_start), (State::Active, Some(until)), "the next period begins there");
+}
+
+pub async fn a_credit_is_given_once_read_back_and_taken_away(rig: impl Rig) {
+    let (p, id) = (rig.provider(), rig.subscription().await);
+    let before = read(&p, &id).await;
+    let five = Money::new(500, Currency::parse("EUR").unwrap());
+    let (credit, once) = (Act::Credit { amount: five }, key("credit"));
+    assert_eq!(p.given(&id, &once).await.unwrap(), None);
+    let first = p.apply(&id, &credit, &once).await.unwrap();
+    let second = p.apply(&id, &credit, &once).await.unwrap();
+    assert!(second.replayed && first.made.is_some() && first.made == second.made);
+    assert_eq!(p.given(&id, &once).await.unwrap(), first.made);
+    assert_eq!(p.given(&id, &key("other")).await.unwrap(), None, "another key gave nothing");
+    let after = read(&p, &id).await;
+    assert_eq!((after.mrr, after.discounts), (before.mrr, before.discounts), "a credit is no lower price");
+    for n in 0..101 {
+        p.apply(&id, &credit, &key(&format!("later_{n}"))).await.unwrap();
+    }
+    assert_eq!(p.given(&id, &once).await.unwrap(), first.made, "also behind many others");
+    let take = Act::TakeCredit { credit: first.made.unwrap(), amount: five };
+    p.apply(&id, &take, &key("take")).await.unwrap();
+    assert_eq!(p.given(&id, &once).await.unwrap(), None);
+    let yen = Act::Credit { amount: Money::new(500, Currency::parse("JPY").unwrap()) };
+    let foreign = p.apply(&id, &yen, &key("foreign")).await;
+    assert!(matches!(foreign, Err(ProviderError::Refused { .. })), "{foreign:?}");
 }
 
 /// What is said to be possible works, what is not is refused as not offered, without a call that changes anything.
@@ -382,6 +407,7 @@ macro_rules! contract {
                 a_plan_switch_changes_the_price_and_nothing_else
                 a_trial_is_extended_and_ends_on_its_day
                 a_term_is_extended_where_that_is_possible
+                a_credit_is_given_once_read_back_and_taken_away
                 abilities_agree_with_behaviour
                 everything_there_is_comes_once_and_then_what_changed
                 a_call_is_believed_when_signed_and_fresh);

@@ -67,6 +67,12 @@ pub fn answer(world: &mut World, asked: &Asked<'_>) -> Reply {
         ("GET", ["customers"]) => page(world, asked, "customer", &["email"]),
         ("GET", ["customers", id]) => one(world, "customer", id),
         ("POST", ["customers"]) => create_customer(world, asked),
+        ("GET", ["customers", id, "balance_transactions"]) => {
+            let mut of = Asked { params: asked.params.clone(), path: asked.path.clone(), ..*asked };
+            of.params["customer"] = json!(id);
+            page(world, &of, "customer_balance_transaction", &["customer"])
+        }
+        ("POST", ["customers", id, "balance_transactions"]) => change_balance(world, asked, id),
         ("DELETE", ["customers", id]) => delete_customer(world, asked, id),
         ("GET", ["products"]) => page(world, asked, "product", &["active"]),
         ("GET", ["prices"]) => page(world, asked, "price", &["active", "type", "product", "currency"]),
@@ -157,6 +163,38 @@ fn within(object: &Value, created: &Value) -> bool {
 
 pub fn text(value: &Value) -> Option<&str> {
     value.as_str()
+}
+
+/// Below zero it is the customer's money.
+fn change_balance(world: &mut World, asked: &Asked<'_>, id: &str) -> Reply {
+    let mut customer = one(world, "customer", id)?;
+    let amount = text(&asked.params["amount"]).and_then(|a| a.parse::<i64>().ok()).filter(|a| *a != 0);
+    let amount =
+        amount.ok_or_else(|| Problem::invalid("parameter_invalid_integer", "Invalid integer", "amount"))?;
+    let currency = text(&asked.params["currency"]).unwrap_or_default().to_owned();
+    let of_subscriptions = |s: &&&Value| s["customer"] == id && s["currency"] != json!(currency);
+    if world.all("subscription").iter().find(of_subscriptions).is_some() {
+        let message = "You cannot combine currencies on a single customer.";
+        return Err(Problem::invalid("", message, "currency"));
+    }
+    let balance = customer["balance"].as_i64().unwrap_or_default() + amount;
+    customer["balance"] = json!(balance);
+    let mut made = world.sample("customer_balance_transaction");
+    made["id"] = json!(world.new_id("cbtxn"));
+    made["created"] = json!(asked.now.as_second());
+    for (field, value) in [
+        ("amount", json!(amount)),
+        ("currency", json!(currency)),
+        ("customer", json!(id)),
+        ("ending_balance", json!(balance)),
+        ("description", asked.params["description"].clone()),
+        ("metadata", asked.params["metadata"].clone()),
+    ] {
+        made[field] = value;
+    }
+    world.put(customer);
+    world.put(made.clone());
+    Ok(made)
 }
 
 fn create_customer(world: &mut World, asked: &Asked<'_>) -> Reply {

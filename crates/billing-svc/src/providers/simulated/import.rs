@@ -188,6 +188,7 @@ fn read(row: Fixture, now: Timestamp) -> Result<(Account, Contract), FieldError>
         resumes_at: None,
         next: None,
         grants: Vec::new(),
+        credits: Vec::new(),
         reason: None,
         due_at: None,
         done: Vec::new(),

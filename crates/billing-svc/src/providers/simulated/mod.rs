@@ -35,7 +35,7 @@ pub(super) static ABILITIES: Abilities = Abilities {
     plan_switch_at_period_end: Ability::Yes,
     trial_extension: Ability::If("in_trial"),
     term_extension: Ability::Yes,
-    credit: Ability::No,
+    credit: Ability::Yes,
     refund: Ability::No,
     cancel_at_period_end: Ability::Yes,
     cancel_now: Ability::No,
@@ -193,7 +193,18 @@ impl Provider for Simulated {
             Outcome::Done(grant) => (false, grant),
             Outcome::Before(grant) => (true, grant),
         };
-        Ok(Receipt { request_id: None, replayed, discount: grant.map(ExternalId::from) })
+        Ok(Receipt { request_id: None, replayed, made: grant.map(ExternalId::from) })
+    }
+
+    async fn given(
+        &self,
+        subscription: &ExternalId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ExternalId>, ProviderError> {
+        let now = self.clock.now();
+        let read = self.books.contract(&self.scope, subscription.as_str(), now).await.map_err(failed)?;
+        let credit = read.body.credits.iter().find(|c| c.key == key.as_str());
+        Ok(credit.map(|c| ExternalId::new(&c.id)))
     }
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {

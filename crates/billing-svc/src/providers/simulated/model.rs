@@ -77,6 +77,8 @@ pub struct Contract {
     #[serde(default)]
     pub grants: Vec<Grant>,
     #[serde(default)]
+    pub credits: Vec<Credit>,
+    #[serde(default)]
     pub reason: Option<String>,
     /// When time next changes something.
     #[serde(default, with = "store::time::option")]
@@ -96,6 +98,17 @@ pub struct Grant {
     pub start: Timestamp,
     #[serde(default, with = "store::time::option")]
     pub end: Option<Timestamp>,
+}
+
+/// Money for later invoices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Credit {
+    pub id: String,
+    /// Under which it was given.
+    pub key: String,
+    pub amount: Money,
+    #[serde(with = "store::time")]
+    pub at: Timestamp,
 }
 
 /// An act that was carried out, so that its key acts once.

@@ -10,7 +10,7 @@ use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use super::import::{Fixture, FixturePrice, Fixtures};
-use super::model::{Contract, Done};
+use super::model::{Contract, Credit, Done};
 use super::store::Books;
 use crate::events::Stamp;
 use crate::providers::{Cut, Discount, Interval, Snapshot, State};
@@ -169,6 +169,11 @@ fn to_proto(contract: &Contract, s: Snapshot) -> SimulatedSubscription {
         name: d.act.name().to_owned(),
         at: Some(kit::time::to_proto(d.at)),
     };
+    let credit = |c: &Credit| pb::SimulatedCredit {
+        id: c.id.clone(),
+        amount: money(c.amount),
+        at: Some(kit::time::to_proto(c.at)),
+    };
     SimulatedSubscription {
         external_id: s.id.as_str().to_owned(),
         customer_external_id: s.customer.as_str().to_owned(),
@@ -189,5 +194,6 @@ fn to_proto(contract: &Contract, s: Snapshot) -> SimulatedSubscription {
         discounts: s.discounts.into_iter().map(discount).collect(),
         provider_version: s.provider_version,
         acts: contract.done.iter().map(act).collect(),
+        credits: contract.credits.iter().map(credit).collect(),
     }
 }

@@ -5,7 +5,7 @@ use jiff::Span;
 use jiff::tz::TimeZone;
 use kit::Timestamp;
 
-use super::model::{Contract, Done, Grant, OURS, Tariff};
+use super::model::{Contract, Credit, Done, Grant, OURS, Tariff};
 use crate::providers::{Act, Cut, Interval, Keep, SwitchAt, Term};
 
 /// How many acts a subscription remembers by their keys.
@@ -124,7 +124,7 @@ impl Contract {
                 _ => Err(refused("subscription_ended", "the subscription has ended")),
             };
         }
-        let grant = self.change(act, tariff, now)?;
+        let grant = self.change(act, key, tariff, now)?;
         let done = Done { key: key.to_owned(), act: act.clone(), at: now, grant: grant.clone() };
         self.done.push(done);
         if self.done.len() > REMEMBERED {
@@ -134,7 +134,13 @@ impl Contract {
         Ok(Outcome::Done(grant))
     }
 
-    fn change(&mut self, act: &Act, tariff: Option<Tariff>, now: Timestamp) -> Result<Option<String>, No> {
+    fn change(
+        &mut self,
+        act: &Act,
+        key: &str,
+        tariff: Option<Tariff>,
+        now: Timestamp,
+    ) -> Result<Option<String>, No> {
         match act {
             Act::Discount { cut, term, keep } => return self.grant(*cut, *term, keep, now).map(Some),
             Act::RemoveDiscount { discount } => self.grants.retain(|g| g.id != discount.as_str()),
@@ -182,6 +188,15 @@ impl Contract {
                 self.put_off((*until).max(now));
                 self.settle(now);
             }
+            Act::Credit { amount } if amount.currency != self.price.currency => {
+                return Err(refused("other_currency", "the credit is of another currency"));
+            }
+            Act::Credit { amount } => {
+                let id = kit::id::new("crd");
+                self.credits.push(Credit { id: id.clone(), key: key.into(), amount: *amount, at: now });
+                return Ok(Some(id));
+            }
+            Act::TakeCredit { credit, .. } => self.credits.retain(|c| c.id != credit.as_str()),
             Act::CancelAtPeriodEnd { feedback } => {
                 self.cancel_at = Some(self.period_end);
                 self.reason = feedback.clone();
@@ -304,6 +319,7 @@ mod tests {
             resumes_at: None,
             next: None,
             grants: Vec::new(),
+            credits: Vec::new(),
             reason: None,
             due_at: None,
             done: Vec::new(),

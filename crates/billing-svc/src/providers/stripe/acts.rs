@@ -1,7 +1,9 @@
 //! Acts as calls. Each reads the subscription first: what is to be sent depends on how it stands, never on what we
 //! believe we did before.
 
-use kit::Timestamp;
+use std::collections::HashSet;
+
+use kit::{Money, Timestamp};
 
 use super::client::{Client, Form, plain};
 use super::{map, wire};
@@ -18,6 +20,13 @@ const FEEDBACK: [&str; 8] = [
     "too_expensive",
     "unused",
 ];
+
+/// What a credit notes: the key it was given under, or the credit it takes away.
+const NOTED: &str = "retention_key";
+const TAKEN: &str = "retention_takes_back";
+
+/// The most pages of a balance that are read, a hundred changes each.
+const BALANCE_PAGES: usize = 50;
 
 /// What must be expanded for `map::subscription`.
 pub const EXPAND: [(&str, &str); 2] = [("expand[]", "discounts.source.coupon"), ("expand[]", "schedule")];
@@ -111,6 +120,13 @@ pub async fn apply(
             let form = form(&[("trial_end", &until), ("proration_behavior", "none")]);
             update(client, id, "subscription.extend_trial", form, key).await.map(|(_, r)| r)
         }
+        // A balance below zero is money of the customer's: the next invoices are paid from it first.
+        Act::Credit { amount } => {
+            balance(client, &now, -amount.minor, *amount, (NOTED, key.as_str()), key).await
+        }
+        Act::TakeCredit { credit, amount } => {
+            balance(client, &now, amount.minor, *amount, (TAKEN, credit.as_str()), key).await
+        }
         Act::ExtendTerm { .. } => Err(ProviderError::NotOffered("term_extension")),
         Act::CancelAtPeriodEnd { .. } if now.cancel_at_period_end => Ok(done_before()),
         Act::CancelAtPeriodEnd { feedback } => {
@@ -131,6 +147,61 @@ pub async fn apply(
             update(client, id, "subscription.undo_cancel", form, key).await.map(|(_, r)| r)
         }
     }
+}
+
+async fn balance(
+    client: &Client,
+    now: &wire::Subscription,
+    minor: i64,
+    amount: Money,
+    (name, value): (&str, &str),
+    key: &IdempotencyKey,
+) -> Result<Receipt, ProviderError> {
+    let path = balance_of(now)?;
+    let form = form(&[
+        ("amount", &minor.to_string()),
+        ("currency", &amount.currency.as_str().to_lowercase()),
+        ("description", "Retention offer"),
+        (&format!("metadata[{name}]"), value),
+    ]);
+    let (made, receipt) = client.post::<wire::Identified>("customer.balance", &path, &form, key).await?;
+    Ok(Receipt { made: Some(made.id.into()), ..receipt })
+}
+
+fn balance_of(now: &wire::Subscription) -> Result<String, ProviderError> {
+    let customer = ExternalId::new(now.customer.id());
+    let customer = plain(&customer).ok_or(ProviderError::NotFound("customer"))?;
+    Ok(format!("/v1/customers/{customer}/balance_transactions"))
+}
+
+/// The credit given under a key, unless it was taken away again. What was written last comes first, so that a page holds
+/// it right after it was given; later it is looked for.
+pub async fn credit(
+    client: &Client,
+    id: &ExternalId,
+    key: &IdempotencyKey,
+) -> Result<Option<ExternalId>, ProviderError> {
+    let path = balance_of(&read(client, id).await?)?;
+    let (mut taken, mut after) = (HashSet::new(), None::<String>);
+    for _ in 0..BALANCE_PAGES {
+        let limit = ("limit", "100");
+        let query: Vec<_> =
+            after.as_deref().map(|id| ("starting_after", id)).into_iter().chain([limit]).collect();
+        let page: wire::List<wire::BalanceTransaction> =
+            client.get("customer.balance.list", &path, &query).await?;
+        for change in &page.data {
+            let noted = |name: &str| change.metadata.as_ref().and_then(|m| m.get(name));
+            if noted(NOTED).is_some_and(|noted| noted == key.as_str()) {
+                return Ok(Some(&change.id).filter(|id| !taken.contains(*id)).map(ExternalId::new));
+            }
+            taken.extend(noted(TAKEN).cloned());
+        }
+        match page.data.last() {
+            Some(last) if page.has_more => after = Some(last.id.clone()),
+            _ => return Ok(None),
+        }
+    }
+    Err(ProviderError::Unreadable(anyhow::anyhow!("a balance of more than {BALANCE_PAGES} pages")))
 }
 
 async fn discount(
@@ -164,10 +235,10 @@ async fn discount(
     let form = discounts(kept.map(|(id, _)| *id), Some(&coupon));
     let id = ExternalId::new(&now.id);
     match update(client, &id, "discount.add", form, key).await {
-        Ok((after, receipt)) => Ok(Receipt { discount: given(&after, &coupon), ..receipt }),
+        Ok((after, receipt)) => Ok(Receipt { made: given(&after, &coupon), ..receipt }),
         // Sent before, when other discounts stood beside it: done, if it is there.
         Err(ProviderError::KeyReused) => match given(now, &coupon) {
-            Some(discount) => Ok(Receipt { discount: Some(discount), ..done_before() }),
+            Some(discount) => Ok(Receipt { made: Some(discount), ..done_before() }),
             None => Err(ProviderError::KeyReused),
         },
         Err(e) => Err(e),
@@ -272,7 +343,7 @@ fn refused(slug: &str, message: &str) -> ProviderError {
 
 #[cfg(test)]
 mod tests {
-    use kit::{Currency, Money};
+    use kit::Currency;
 
     use super::*;
 

@@ -54,7 +54,7 @@ impl Client {
         let receipt = Receipt {
             request_id: answer.header("request-id").map(str::to_owned),
             replayed: answer.header("idempotent-replayed") == Some("true"),
-            discount: None,
+            made: None,
         };
         Ok((read(&answer)?, receipt))
     }

@@ -31,7 +31,7 @@ pub(super) static ABILITIES: Abilities = Abilities {
     trial_extension: Ability::If("in_trial"),
     // A later invoice date takes a new trial there, and the customer would no longer count as one who pays.
     term_extension: Ability::No,
-    credit: Ability::No,
+    credit: Ability::Yes,
     refund: Ability::No,
     cancel_at_period_end: Ability::Yes,
     cancel_now: Ability::No,
@@ -110,6 +110,14 @@ impl Provider for Stripe {
         key: &IdempotencyKey,
     ) -> Result<Receipt, ProviderError> {
         acts::apply(&self.client, subscription, act, key, self.clock.now()).await
+    }
+
+    async fn given(
+        &self,
+        subscription: &ExternalId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ExternalId>, ProviderError> {
+        acts::credit(&self.client, subscription, key).await
     }
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {

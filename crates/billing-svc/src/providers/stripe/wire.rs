@@ -43,6 +43,14 @@ impl Ref<Identified> {
     }
 }
 
+/// A change of a customer's balance.
+#[derive(Debug, Deserialize)]
+pub struct BalanceTransaction {
+    pub id: String,
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
 #[derive(Debug, Deserialize)]
 pub struct Account {
     pub id: String,

@@ -1,4 +1,4 @@
-//! Promises the company keeps itself, and days for nothing.
+//! Promises the company keeps itself, and days and credit for nothing.
 
 use billing_svc::offer::{Draft, Limits, State as OfferState, Terms};
 use billing_svc::providers::simulated::{Fixture, Fixtures};
@@ -139,4 +139,37 @@ async fn a_trial_is_extended_for_those_who_are_in_one() {
     let until = kit::time::add_days(trial_end, 7);
     assert_eq!(w.at_provider("sub_bob").await.trial_end, Some(until));
     assert_eq!(done.body.effect_ends_at, Some(kit::clock::millis(until)));
+}
+
+#[tokio::test]
+async fn a_credit_is_given_once_whatever_fails_and_taken_back() {
+    let w = World::start().await;
+    let s = w.subscriber("ada").await;
+    let offer = w.offer(draft(Terms::Credit { amount: eur(500) })).await;
+    let given = async || {
+        let read = w.books.contract(&w.scope, "sub_ada", w.clock.now()).await.unwrap();
+        read.body.credits.iter().map(|c| c.amount.minor).sum::<i64>()
+    };
+    for fault in [Fault::AnswerLost, Fault::NoAnswer, Fault::Forgets] {
+        w.faults.next(&[fault]);
+        let shown = w.present(&offer, &s).await;
+        w.claim(&shown).await.unwrap();
+        for _ in 0..3 {
+            w.minutes_later(1);
+            w.rooms.redemptions.finish_stuck().await.unwrap();
+        }
+        w.minutes_later(10);
+        w.rooms.redemptions.finish_stuck().await.unwrap();
+        let ended = w.redemption(&shown.id).await;
+        match ended.state {
+            State::Verified => {
+                assert_eq!(given().await, 500, "{fault:?}");
+                w.rooms.redemptions.reverse(&w.caller, &shown.id, "a mistake").await.unwrap();
+            }
+            State::Reversed => {}
+            other => panic!("{fault:?}: {other:?}"),
+        }
+        assert_eq!(given().await, 0, "{fault:?}");
+    }
+    assert_eq!(w.rooms.offers.used(&w.scope, &offer.id).await.unwrap().claimed, 0);
 }

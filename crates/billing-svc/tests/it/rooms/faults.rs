@@ -115,6 +115,15 @@ impl Provider for Faulty {
         }
     }
 
+    async fn given(
+        &self,
+        subscription: &ExternalId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<ExternalId>, ProviderError> {
+        self.faults.check()?;
+        self.inner.given(subscription, key).await
+    }
+
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
         self.faults.check()?;
         self.inner.catalog().await
