@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_nats::jetstream;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::stream;
+use backon::{ConstantBuilder, Retryable};
 use kit::config::Data;
 
 pub use overhear::Heard;
@@ -26,8 +28,8 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Connects and makes the streams where they are missing. A server that is down is waited for in the background;
-    /// only an address that cannot be read, or a server that answers wrongly, fails here.
+    /// Connects and makes the streams where they are missing. A server that is down or slow is waited for, about a
+    /// minute; an address that cannot be read, or a server that answers wrongly, fails at once.
     pub async fn connect(data: &Data) -> Result<Self> {
         let bus = Self::open(data).await?;
         bus.streams().await?;
@@ -72,8 +74,9 @@ impl Bus {
         };
         for config in [events, dead] {
             let name = config.name.clone();
-            self.jetstream
-                .get_or_create_stream(config)
+            (|| self.jetstream.get_or_create_stream(config.clone()))
+                .retry(ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(10))
+                .when(is_passing)
                 .await
                 .with_context(|| format!("failed to make the stream {name}"))?;
         }
@@ -101,4 +104,9 @@ impl Bus {
         anyhow::ensure!(state == async_nats::connection::State::Connected, "NATS is not connected");
         Ok(())
     }
+}
+
+/// Whether the server did not answer, or not for JetStream yet.
+fn is_passing(error: &CreateStreamError) -> bool {
+    matches!(error.kind(), CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::JetStreamUnavailable)
 }

@@ -60,11 +60,11 @@ pub async fn start(options: Options) -> Result<Running> {
     let mut begun = Vec::new();
     for (part, address, listener) in bound {
         let (process, built) = Process::begin(&part, &settings, clock.clone(), listener, drain)?;
-        begun.push((part.name, built));
+        begun.push(built);
         lives.push(Life { part, address, process });
     }
-    for (name, built) in begun {
-        wait_built(name, built).await?;
+    for (life, built) in lives.iter_mut().zip(begun) {
+        life.process.wait_built(life.part.name, built).await?;
     }
     Ok(Running { lives, settings })
 }
@@ -159,6 +159,14 @@ impl Process {
         Ok((Self { runtime: Some(runtime), stop, served }, built))
     }
 
+    async fn wait_built(&mut self, name: &str, built: oneshot::Receiver<()>) -> Result<()> {
+        match built.await {
+            Ok(()) => Ok(()),
+            // Without a word it ended, and how it ended says why.
+            Err(_) => (&mut self.served).await?.and_then(|()| anyhow::bail!("{name} ended before it served")),
+        }
+    }
+
     /// Drops whatever the service left undone, at the next point where it waits for something.
     async fn end(mut self) -> Result<()> {
         if let Some(runtime) = self.runtime.take() {
@@ -183,8 +191,4 @@ fn bind(address: SocketAddr, name: &str) -> Result<TcpListener> {
         TcpListener::bind(address).with_context(|| format!("{name} failed to listen on {address}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-async fn wait_built(name: &str, built: oneshot::Receiver<()>) -> Result<()> {
-    built.await.with_context(|| format!("{name} did not start; the log says why"))
 }

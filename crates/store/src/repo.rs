@@ -2,7 +2,9 @@
 //! be written, except through [`Across`], which is for jobs.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable};
 use bson::raw::RawDocumentBuf;
 use bson::{Bson, DateTime, Document, doc};
 use futures_util::TryStreamExt;
@@ -80,14 +82,18 @@ impl<T> Clone for Repo<T> {
 }
 
 impl<T: Record> Repo<T> {
-    /// Opens the collection and makes its indexes.
+    /// Opens the collection and makes its indexes. A database that is down or slow is waited for, about a minute.
     pub async fn open(db: &Database, clock: SharedClock) -> Result<Self> {
         let raw = db.collection::<RawDocumentBuf>(T::COLLECTION);
         // Lists go by id within a company and mode; the relay finds what has events.
         let mut indexes =
             vec![Index::on(&["_id"]), Index::global(&["_out"]).partial(doc! { "_out": { "$exists": true } })];
         indexes.extend(T::indexes());
-        raw.create_indexes(indexes.into_iter().map(Index::model)).await.map_err(Self::error)?;
+        let indexes: Vec<_> = indexes.into_iter().map(Index::model).collect();
+        (|| async { raw.create_indexes(indexes.clone()).await.map_err(Self::error) })
+            .retry(ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(10))
+            .when(|e| matches!(e, Error::Unavailable(_)))
+            .await?;
         Ok(Self { raw, clock, kind: PhantomData })
     }
 

@@ -1,6 +1,7 @@
 //! A line to a server that can be cut and mended.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +11,7 @@ pub struct Line {
     /// Where it begins: `127.0.0.1:port`.
     pub at: String,
     whole: Arc<watch::Sender<bool>>,
+    begun: Arc<AtomicUsize>,
 }
 
 impl Line {
@@ -19,9 +21,11 @@ impl Line {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap().to_string();
         let whole = Arc::new(watch::Sender::new(true));
-        let (target, state) = (target.to_owned(), whole.clone());
+        let begun = Arc::new(AtomicUsize::new(0));
+        let (target, state, count) = (target.to_owned(), whole.clone(), begun.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 let (target, mut state) = (target.clone(), state.subscribe());
                 tokio::spawn(async move {
                     let through = async {
@@ -37,7 +41,7 @@ impl Line {
                 });
             }
         });
-        Self { at, whole }
+        Self { at, whole, begun }
     }
 
     pub fn cut(&self) {
@@ -46,5 +50,10 @@ impl Line {
 
     pub fn mend(&self) {
         self.whole.send_replace(true);
+    }
+
+    /// How many connections were begun, in vain or not.
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
     }
 }

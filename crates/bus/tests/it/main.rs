@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use bus::{Bus, Handler, Incoming, Outcome};
 use kit::Outgoing;
 use kit::caller::{Mode, Scope};
+use kit::config::Data;
+use testkit::Line;
 use tokio_util::sync::CancellationToken;
 
 /// Fails until the n-th time it is asked.
@@ -46,6 +48,19 @@ fn event() -> Outgoing {
         body: bytes::Bytes::from_static(b"\x08\x01"),
         traceparent: None,
     }
+}
+
+#[tokio::test]
+async fn a_server_that_comes_late_is_waited_for() {
+    let test = testkit::mongo().await;
+    let line = Line::to(test.data.nats_url.trim_start_matches("nats://")).await;
+    line.cut();
+    let data = Data { nats_url: format!("nats://{}", line.at), ..test.data.clone() };
+    let coming = tokio::task::spawn(async move { Bus::connect(&data).await });
+    // The client tries again after 1, 2, 4 … 4,096 ms: the first request for a stream has long been given up.
+    testkit::eventually("many connections in vain", || async { (line.begun() > 13).then_some(()) }).await;
+    line.mend();
+    coming.await.unwrap().unwrap();
 }
 
 #[tokio::test]
