@@ -19,6 +19,7 @@ pub mod upstream;
 pub mod versioned;
 pub mod wire;
 pub mod workflow;
+pub mod workflow_viewer;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ use questionnaire::Questionnaires;
 use template::Templates;
 use versioned::{Content, ObjectStore, Objects};
 use workflow::Workflows;
+use workflow_viewer::WorkflowViewer;
 
 /// The service as it runs.
 pub async fn service(config: Config) -> anyhow::Result<kit::Service> {
@@ -56,11 +58,14 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let rooms = Rooms::open(&db, clock.clone(), offers).await?;
     let companies = companies::Companies::open(&db, clock.clone()).await?;
     let told = Arc::new(companies::Listener(companies.clone()));
+    let visits = FlowStore::open(&db, clock.clone()).await?;
+    let billing = Arc::new(Upstreamed(upstreams));
+    let viewer = WorkflowViewer::new(rooms.workflows.clone(), visits.clone(), billing.clone());
     let flows = FlowSessions::new(
-        FlowStore::open(&db, clock.clone()).await?,
+        visits,
         companies,
         rooms.workflows.clone(),
-        Arc::new(Upstreamed(upstreams)),
+        billing,
         Tokens::new(&common.inner_key),
         clock,
     );
@@ -84,6 +89,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .room(workflow::rpc::service(rooms.workflows.clone()))
         .room(flow_session::rpc::service(flows.clone(), config.public_url.clone()))
         .room(template_viewer::rpc::service(flows.clone()))
+        .room(workflow_viewer::rpc::service(viewer))
         .task("flow_sessions", move |stop| flows.run(stop))
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
         .task("companies", move |stop| listened.subscribe("content-svc", "company", told, stop))

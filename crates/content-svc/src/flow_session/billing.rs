@@ -328,10 +328,8 @@ fn segments(known: proto::analytics::CustomerFacts) -> Segments {
         let kinds: BTreeSet<String> = persona.allowed_offer_kinds.iter().cloned().collect();
         allowed = Some(allowed.map_or(kinds.clone(), |a| a.intersection(&kinds).cloned().collect()));
     }
-    let facts = facts.map(|f| f.fields).unwrap_or_default().into_iter();
-    let facts = facts.filter(|(k, _)| storable(k)).filter_map(|(k, v)| Some((k, value(v.kind?)?)));
     Segments {
-        facts: facts.collect(),
+        facts: facts_of(facts),
         holdout,
         max_discount_percent: deepest,
         // Nothing is allowed by all: an offer of no kind there is.
@@ -341,6 +339,12 @@ fn segments(known: proto::analytics::CustomerFacts) -> Segments {
         },
         personas: personas.into_iter().map(|p| p.persona_id).collect(),
     }
+}
+
+/// Facts as they come over the wire; what rules cannot look at is left out.
+pub fn facts_of(given: Option<prost_types::Struct>) -> BTreeMap<String, Value> {
+    let given = given.map(|f| f.fields).unwrap_or_default().into_iter();
+    given.filter(|(k, _)| storable(k)).filter_map(|(k, v)| Some((k, value(v.kind?)?))).collect()
 }
 
 /// A key that can stand in a stored document.

@@ -7,7 +7,7 @@ use store::Stored;
 
 use super::model::{FlowSession, State};
 use crate::engine::Answer;
-use crate::questionnaire::QuestionType;
+use crate::questionnaire::{QuestionType, QuestionnaireContent};
 use crate::render::{CardView, ChoiceView, OfferView, Piece, PlaceView, QuestionView, Screen};
 use crate::wire::{Wire, mirror};
 use crate::workflow::Page;
@@ -16,10 +16,16 @@ mirror!(State => pb::FlowState { Created, Active, Settling, Saved, Canceled, Man
 
 /// Reads answers by the kind of the question they answer; what no question asks is left for the visit to refuse.
 pub fn answers(page: Option<&Page>, given: Vec<pb::FlowAnswer>) -> Result<Vec<(String, Answer)>, Fault> {
-    let kind = |key: &str| {
-        let mut asked = page.iter().flat_map(|p| p.questionnaires.iter());
-        asked.find_map(|q| q.content.question(key)).map(|q| q.kind)
-    };
+    let asked: Vec<_> = page.iter().flat_map(|p| p.questionnaires.iter().map(|q| &q.content)).collect();
+    answers_among(&asked, given)
+}
+
+/// The same, among the questions of several pages.
+pub fn answers_among(
+    asked: &[&QuestionnaireContent],
+    given: Vec<pb::FlowAnswer>,
+) -> Result<Vec<(String, Answer)>, Fault> {
+    let kind = |key: &str| asked.iter().find_map(|q| q.question(key)).map(|q| q.kind);
     let read = given.into_iter().enumerate().filter_map(|(i, answer)| {
         let pb::FlowAnswer { question, choices, text } = answer;
         let answer = match kind(&question) {

@@ -14,9 +14,9 @@ mod store;
 mod tell;
 mod token;
 
-pub use billing::{Billing, Carried, Segments, Upstreamed, Visitor};
-pub use convert::answers as answers_of;
+pub use billing::{Billing, Carried, Segments, Upstreamed, Visitor, facts_of};
+pub use convert::{answers as answers_of, answers_among};
 pub use model::{FlowSession, OnTable, Pending, State, Subject};
 pub use ops::FlowSessions;
-pub use store::FlowStore;
+pub use store::{FlowStore, Trodden};
 pub use token::{Claims, Tokens, Use};

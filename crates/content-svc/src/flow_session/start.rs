@@ -1,5 +1,7 @@
 //! How a visit begins: a token leads in, what is known of the customer chooses the flow, the first page is shown.
 
+use std::collections::BTreeMap;
+
 use kit::{Caller, Code, Fault, Scope};
 use store::Stored;
 
@@ -10,6 +12,7 @@ use super::tell::changed;
 use super::token::{START, Use};
 use crate::engine::{Decision, Known, choose_workflow};
 use crate::error::Error;
+use crate::rule::Value;
 use crate::versioned::Published;
 use crate::workflow::{Reentry, Trigger, WorkflowContent};
 
@@ -101,15 +104,8 @@ impl FlowSessions {
             or_nothing("analytics", &e);
             Segments::default()
         });
-        let Visitor { subject, mut facts, .. } = visitor;
-        facts.extend(segments.facts);
-        let country = subject.country.to_ascii_uppercase();
-        let mut regions = vec![country.clone()];
-        if EU.contains(&country.as_str()) {
-            regions.push("EU".into());
-        }
-        regions.retain(|r| !r.is_empty());
-        let known = Known { personas: segments.personas, facts, regions, ..Known::default() };
+        let Visitor { subject, facts, .. } = visitor;
+        let known = Known::of(&subject.country, facts, &segments);
         let mut session = FlowSession {
             customer_id: customer,
             subscription_id: subscription,
@@ -196,6 +192,18 @@ impl FlowSessions {
         };
         let message = format!("{} is the first whose audience fits", chosen.name);
         Ok((Some(flow), Decision::new("", "workflow_chosen", message)))
+    }
+}
+
+impl Known {
+    /// What is known of a customer before they say anything.
+    pub fn of(country: &str, mut facts: BTreeMap<String, Value>, segments: &Segments) -> Self {
+        facts.extend(segments.facts.clone());
+        let country = country.to_ascii_uppercase();
+        let union = EU.contains(&country.as_str()).then(|| "EU".to_owned());
+        let mut regions: Vec<_> = std::iter::once(country).chain(union).collect();
+        regions.retain(|r| !r.is_empty());
+        Self { personas: segments.personas.clone(), facts, regions, ..Self::default() }
     }
 }
 

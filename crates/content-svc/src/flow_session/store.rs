@@ -1,11 +1,11 @@
 //! Where visits are kept.
 
-use bson::{DateTime, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 use kit::{Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
 use store::{Index, Record, Repo, Sort, Stored};
 
-use super::model::FlowSession;
+use super::model::{FlowSession, State};
 
 impl Record for FlowSession {
     const COLLECTION: &'static str = "flow_sessions";
@@ -19,9 +19,21 @@ impl Record for FlowSession {
             Index::on(&["body.subscription_id", "-_id"]),
             Index::on(&["body.customer_id", "_id"]),
             Index::on(&["body.state", "_id"]),
+            Index::on(&["body.flow.id", "body.flow.number", "created_at"]),
             Index::global(&["body.state", "updated_at"]).partial(open),
         ]
     }
+}
+
+/// How often customers went from one page to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trodden {
+    /// None: the page they came in by.
+    pub from: Option<String>,
+    pub to: String,
+    /// They went no further and decided nothing.
+    pub left: bool,
+    pub count: u64,
 }
 
 /// The visits.
@@ -82,6 +94,50 @@ impl FlowStore {
         self.0.list(scope, query, Sort::Newest, page).await
     }
 
+    /// The ways customers took through one version of a workflow, counted in the database.
+    pub async fn trodden(
+        &self,
+        scope: &Scope,
+        workflow: &str,
+        number: u32,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<Trodden>, store::Error> {
+        let mut began = Document::new();
+        if let Some(since) = since {
+            began.insert("$gte", store::time::to_bson(since));
+        }
+        if let Some(until) = until {
+            began.insert("$lt", store::time::to_bson(until));
+        }
+        let mut these = doc! { "body.flow.id": workflow, "body.flow.number": number };
+        if !began.is_empty() {
+            these.insert("created_at", began);
+        }
+        let step = doc! {
+            "from": { "$cond": [
+                { "$eq": ["$$i", 0] },
+                Bson::Null,
+                { "$arrayElemAt": ["$nodes", { "$subtract": ["$$i", 1] }] },
+            ] },
+            "to": { "$arrayElemAt": ["$nodes", "$$i"] },
+            "left": { "$and": [
+                { "$eq": ["$$i", { "$subtract": [{ "$size": "$nodes" }, 1] }] },
+                { "$in": ["$state", [State::Abandoned.as_str(), State::Bounced.as_str()]] },
+            ] },
+        };
+        let indexes = doc! { "$range": [0, { "$size": "$nodes" }] };
+        let pipeline = vec![
+            doc! { "$match": these },
+            doc! { "$project": { "nodes": "$body.trail.node", "state": "$body.state" } },
+            doc! { "$project": { "steps": { "$map": { "input": indexes, "as": "i", "in": step } } } },
+            doc! { "$unwind": "$steps" },
+            doc! { "$group": { "_id": "$steps", "count": { "$sum": 1_i64 } } },
+        ];
+        let rows = self.0.aggregate(scope, pipeline).await?;
+        Ok(rows.iter().filter_map(trodden).collect())
+    }
+
     pub async fn insert(
         &self,
         scope: &Scope,
@@ -111,4 +167,14 @@ impl FlowStore {
         let query = doc! { "body.open": true, "body.state": state, "updated_at": { "$lt": since } };
         self.0.across().list(query, 200).await
     }
+}
+
+fn trodden(row: &Document) -> Option<Trodden> {
+    let step = row.get_document("_id").ok()?;
+    Some(Trodden {
+        from: step.get_str("from").ok().map(str::to_owned),
+        to: step.get_str("to").ok()?.to_owned(),
+        left: step.get_bool("left").ok()?,
+        count: u64::try_from(row.get_i64("count").ok()?).ok()?,
+    })
 }

@@ -72,6 +72,11 @@ impl Findings {
         self.0.iter().any(|f| f.code == code)
     }
 
+    /// In the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.0.iter()
+    }
+
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }

@@ -66,6 +66,33 @@ impl Workflows {
         Ok(self.checked(caller, scope, &working).await?.0)
     }
 
+    /// What publishing would say of any content, such as that of an older version.
+    pub async fn look_over(&self, caller: &Caller, content: &WorkflowContent) -> Result<Findings, Error> {
+        Ok(self.checked(caller, caller.scope()?, content).await?.0)
+    }
+
+    /// The pages a content shows, as they are published now, by template.
+    pub async fn pages_now(
+        &self,
+        scope: &Scope,
+        content: &WorkflowContent,
+    ) -> Result<HashMap<String, Page>, Error> {
+        self.pages(scope, &content.template_ids()).await
+    }
+
+    /// The pages a frozen version pins, by template.
+    pub async fn pages_pinned(
+        &self,
+        scope: &Scope,
+        frozen: &Frozen<WorkflowContent>,
+    ) -> Result<HashMap<String, Page>, Error> {
+        let mut pages = HashMap::new();
+        for pin in frozen.pins.iter().filter(|p| p.kind == "template") {
+            pages.insert(pin.id.clone(), self.page(scope, frozen, &pin.id).await?);
+        }
+        Ok(pages)
+    }
+
     /// Freezes the draft, pins its templates at their published versions, and serves it from now on.
     pub async fn publish(
         &self,

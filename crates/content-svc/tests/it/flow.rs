@@ -141,6 +141,8 @@ impl Billing for Biller {
 pub struct Flow {
     pub world: World,
     pub flows: FlowSessions,
+    pub store: FlowStore,
+    pub workflow: String,
     companies: Companies,
     pub biller: Arc<Biller>,
     pub pages: Pages,
@@ -150,21 +152,21 @@ impl Flow {
     pub async fn new() -> Self {
         let world = World::new().await;
         let pages = world.pages().await;
-        world.workflow(&pages).await;
+        let workflow = world.workflow(&pages).await.id;
         let biller = Arc::new(Biller::default());
         let clock = Arc::new(world.clock.clone());
         let store = FlowStore::open(&world.db, clock.clone()).await.unwrap();
         let tokens = Tokens::new(&"secret".to_owned().into());
         let companies = Companies::open(&world.db, clock.clone()).await.unwrap();
         let flows = FlowSessions::new(
-            store,
+            store.clone(),
             companies.clone(),
             world.rooms.workflows.clone(),
             biller.clone(),
             tokens,
             clock,
         );
-        Self { world, flows, companies, biller, pages }
+        Self { world, flows, store, workflow, companies, biller, pages }
     }
 
     pub async fn token(&self) -> String {
@@ -176,11 +178,11 @@ impl Flow {
         self.flows.start(&self.token().await, "").await.unwrap()
     }
 
-    fn scope(&self) -> &Scope {
+    pub fn scope(&self) -> &Scope {
         self.world.scope()
     }
 
-    async fn because(&self, id: &str, reason: &str) -> Stored<FlowSession> {
+    pub async fn because(&self, id: &str, reason: &str) -> Stored<FlowSession> {
         let given = vec![("reason".to_owned(), Answer::Choices(vec![reason.to_owned()]))];
         self.flows.answer(self.scope(), id, |_| Ok(given)).await.unwrap()
     }

@@ -14,4 +14,5 @@ mod hosted;
 mod service;
 mod shapes;
 mod versions;
+mod viewer;
 mod world;
