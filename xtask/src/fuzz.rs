@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: schemathesis with all its checks against a stack of its own, as each kind of caller.
+//! `cargo xtask fuzz`: schemathesis with all its checks against a stack of its own, as each kind of caller. With
+//! `--histories` or `--kills`: random histories of billing, and `kill -9` while customers accept, as many as are asked for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use serde_json::Value;
 use crate::dev::{self, SERVICES, Settings};
 use crate::process::Slot;
 use crate::servers::{self, Servers};
-use crate::{down, files, shell, up};
+use crate::{down, files, shell, test, up};
 
 #[derive(Args, Clone, Default)]
 pub struct Options {
@@ -23,6 +24,12 @@ pub struct Options {
     /// What the random requests are made from.
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// Instead of requests: so many random histories of claims, faults and crashes, from this seed.
+    #[arg(long)]
+    histories: Option<u64>,
+    /// Instead of requests: billing-svc killed so many times while customers accept.
+    #[arg(long)]
+    kills: Option<u64>,
 }
 
 /// Operations that end what the caller calls with: a session, a key, a person, a company. They come last, each caller
@@ -90,6 +97,19 @@ fn last() -> [[Vec<Run>; 2]; 4] {
 }
 
 pub fn fuzz(options: &Options) -> Result<()> {
+    let (histories, kills) = (options.histories, options.kills);
+    if histories.is_some() || kills.is_some() {
+        let seed = ("RETENTION_SEED", options.seed.to_string());
+        if let Some(many) = histories {
+            let settings = [("RETENTION_HISTORIES", many.to_string()), seed];
+            test::only(&["-p", "billing-svc", "--test", "it"], "histories::", &settings)?;
+        }
+        if let Some(many) = kills {
+            let settings = [("RETENTION_KILLS", many.to_string())];
+            test::only(&["-p", "billing-svc", "--test", "it"], "killed::", &settings)?;
+        }
+        return Ok(());
+    }
     let Some(schemathesis) = schemathesis() else {
         println!("SKIPPED: fuzzing the API (schemathesis cannot be installed)");
         return Ok(());

@@ -25,6 +25,20 @@ pub fn test(options: &Options) -> Result<()> {
     outcome
 }
 
+/// Only some tests of some packages, with settings of theirs, telling all they have to say.
+pub fn only(packages: &[&str], named: &str, settings: &[(&str, String)]) -> Result<()> {
+    let data = scratch();
+    let servers = Servers::start(&files::dev("test"), &data)?;
+    let mut command = Command::new("cargo");
+    command.arg("test").args(packages).args(["--", named, "--nocapture", "--test-threads", "2"]);
+    command.envs(settings.iter().map(|(name, value)| (name, value)));
+    command.env("MONGODB_URI", servers.mongo_uri()).env("NATS_URL", servers.nats_url());
+    let outcome = shell::status(&mut command);
+    servers.stop()?;
+    std::fs::remove_dir_all(&data).ok();
+    outcome
+}
+
 fn run(servers: &Servers, options: &Options) -> Result<()> {
     // Journeys start real binaries, so these are built first.
     shell::run("cargo", ["build", "--workspace", "--bins"])?;

@@ -19,6 +19,8 @@ use mongodb::options::{IndexOptions, WriteConcern};
 use mongodb::{Collection, IndexModel};
 use serde::{Deserialize, Serialize};
 
+use crate::stripe;
+
 /// The key of the bare server's tokens; it guards nothing.
 const SECRET: &[u8] = b"the bare server's tokens guard nothing";
 
@@ -61,8 +63,9 @@ struct Event {
     properties: bson::Document,
 }
 
+/// What the peer's handlers share.
 #[derive(Clone)]
-struct Bare {
+pub struct Bare {
     cards: Collection<Card>,
     events: Collection<Event>,
     webhooks: Collection<bson::Document>,
@@ -112,18 +115,11 @@ pub async fn serve(
         .route("/events", post(event))
         .route("/events/batch", post(batch))
         .layer(from_fn_with_state(bare.clone(), guard));
-    // The little of Stripe that a connection is tried and read in with: an account without customers.
-    let guarded = guarded
-        .route(
-            "/v1/account",
-            get(|| async { Json(serde_json::json!({ "id": "acct_bench", "object": "account" })) }),
-        )
-        .route(
-            "/v1/{*list}",
-            get(|| async { Json(serde_json::json!({ "object": "list", "data": [], "has_more": false })) }),
-        );
-    let app =
-        guarded.route("/stripe", post(webhook)).route("/readyz", get(|| async { "ok" })).with_state(bare);
+    let app = guarded
+        .merge(stripe::routes())
+        .route("/stripe", post(webhook))
+        .route("/readyz", get(|| async { "ok" }))
+        .with_state(bare);
     let listener = tokio::net::TcpListener::bind(listen).await?;
     Ok(axum::serve(listener, app).await?)
 }

@@ -1,4 +1,4 @@
-//! What is measured, (a) to (g), and how its requests look: ours beside the bare peer's.
+//! What is measured, (a) to (h), and how its requests look: ours beside the bare peer's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +41,13 @@ pub struct Sides {
     pub machine_key: String,
     pub company_key: String,
     pub stripe_secret: String,
+}
+
+impl Sides {
+    /// Where Stripe sends what it has to say.
+    pub fn door(&self) -> String {
+        format!("/v1/inbound/stripe/{}", self.company_key)
+    }
 }
 
 /// A request with a credential and, where there is one, a JSON body.
@@ -259,12 +266,8 @@ pub fn all(
             key: "d",
             what: "signed Stripe webhook",
             units: 1,
-            ours: webhook(
-                &gateway,
-                &format!("/v1/inbound/stripe/{}", sides.company_key),
-                &sides.stripe_secret,
-            ),
-            bare: Some(webhook(&bare_host, "/stripe", &sides.stripe_secret)),
+            ours: webhook(&gateway, &sides.door(), &sides.stripe_secret, None),
+            bare: Some(webhook(&bare_host, "/stripe", &sides.stripe_secret, None)),
         },
     ])
 }
@@ -279,21 +282,30 @@ fn many(event: &dyn Fn(u64) -> Value, n: u64) -> Vec<Value> {
     (0..100).map(|i| event(1_000_000_000 + n * 100 + i)).collect()
 }
 
-/// Webhooks as Stripe sends them: signed over time and raw body.
-fn webhook(host: &str, path: &str, secret: &str) -> Make {
+/// Webhooks as Stripe sends them: signed over time and raw body. About one of so many subscriptions, or about nothing
+/// that concerns us.
+pub fn webhook(host: &str, path: &str, secret: &str, subscriptions: Option<u64>) -> Make {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let (host, path) = (host.to_owned(), path.to_owned());
     Arc::new(move |n| {
+        let invoice = json!({ "id": "in_bench", "object": "invoice", "customer": "cus_bench", "currency": "usd", "total": 2_985 });
+        let (kind, object) = match subscriptions {
+            None => ("invoice.upcoming", invoice),
+            Some(many) => {
+                let id = crate::stripe::id("sub", 0, n % many);
+                ("customer.subscription.updated", json!({ "id": id, "object": "subscription" }))
+            }
+        };
         let event = json!({
             "id": format!("evt_bench{:x}x{n}", std::process::id()),
             "object": "event",
             "api_version": "2026-10-28.endive",
-            "created": 1_700_000_000 + n,
+            "created": seconds(),
             "livemode": true,
-            "type": "invoice.upcoming",
+            "type": kind,
             "pending_webhooks": 1,
             "request": { "id": null, "idempotency_key": null },
-            "data": { "object": { "id": "in_bench", "object": "invoice", "customer": "cus_bench", "currency": "usd", "total": 2_985 } },
+            "data": { "object": object },
         });
         let body = event.to_string();
         let t = seconds();

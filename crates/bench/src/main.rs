@@ -2,6 +2,7 @@
 //! rounds. Started by `cargo xtask bench`.
 
 mod bare;
+mod billing;
 mod bulk;
 mod cases;
 mod cpu;
@@ -11,6 +12,7 @@ mod mailbox;
 mod report;
 mod revocations;
 mod run;
+mod stripe;
 mod unchecked;
 
 use std::net::SocketAddr;

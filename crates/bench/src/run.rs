@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::cases::{self, Case, Sides, all, ask, seed_cards};
 use crate::cpu::{self, Pids};
-use crate::figures::{aim, bulk_measured, measured, row, side};
+use crate::figures::{aim, bulk_measured, measured, row, side, work_measured};
 use crate::load;
 use crate::report::{Idle, Report, Row, Side, print};
-use crate::{bulk, mailbox, revocations};
+use crate::{billing, bulk, mailbox, revocations};
 
 /// The peer's database.
 pub const BARE_DATABASE: &str = "bare";
@@ -33,7 +33,7 @@ pub struct Options {
     /// Where the figures go, as JSON.
     #[arg(long)]
     out: PathBuf,
-    /// Only these cases: `a,a_pub,b,c1,c100,d,e,f,g,h,r`.
+    /// Only these cases: `a,a_pub,b,c1,c100,d,e,f,g,h,i,j,k,r`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     #[arg(long, default_value_t = 3)]
@@ -100,6 +100,7 @@ pub async fn run(options: Options) -> Result<()> {
     let analytics =
         names.into_iter().find(|n| n.ends_with("_analytics")).context("analytics has no database")?;
     let identity = client.database(&analytics.replace("_analytics", "_identity"));
+    let ledger = client.database(&analytics.replace("_analytics", "_billing"));
     let (analytics, peer) = (client.database(&analytics), client.database(BARE_DATABASE));
 
     // A case that fails is said and left out: the others' figures are as good without it.
@@ -142,6 +143,17 @@ pub async fn run(options: Options) -> Result<()> {
     if bench.wanted("r") {
         println!("· (r) 10,000 sessions, 1,000 revocations a minute");
         take(&mut rows, "r", bench.revocations(&admin, &identity).await);
+    }
+    if bench.wanted("i") {
+        println!("· (i) webhooks while the provider is away for a minute");
+        take(&mut rows, "i", bench.backlog(&admin, &ledger).await);
+    }
+    if bench.wanted("j") || bench.wanted("k") {
+        println!("· (k) back-fill of {} subscriptions, (j) the same, all changed", billing::MANY);
+        match bench.back_fill(&admin, &peer).await {
+            Ok(both) => rows.extend(both),
+            Err(e) => take(&mut rows, "k", Err(e)),
+        }
     }
     if bench.wanted("e") {
         println!("· (e) usage file");
@@ -267,6 +279,38 @@ impl Bench {
         let ours = [measured(&done, 1, cpu::total(&self.ours) - used)];
         let what = "10,000 sessions, 1,000 out";
         Ok(row("r", what, side(&ours, self.peak_mb()), Side::default(), aim("r")))
+    }
+
+    /// Webhooks keep coming while nothing can be worked on; ours per second is how fast what waited is caught up.
+    async fn backlog(&self, admin: &str, ledger: &Database) -> Result<Row> {
+        self.reset_peaks();
+        let used = cpu::total(&self.ours);
+        let done = billing::backlog(&self.sides, admin, ledger, self.options.connections).await?;
+        let mut ours = work_measured(done.accepted, done.caught_up, cpu::total(&self.ours) - used);
+        ours.answered(&done.latency);
+        let waited = format!("{} webhooks, a minute away", done.accepted);
+        Ok(row("i", &waited, side(&[ours], self.peak_mb()), Side::default(), aim("i")))
+    }
+
+    async fn back_fill(&self, admin: &str, peer: &Database) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        // The second pass finds every subscription changed.
+        for (key, what) in [("k", "back-fill, 100,000"), ("j", "mirror updates, 100,000")] {
+            billing::ready(&self.sides, admin).await?;
+            self.reset_peaks();
+            let used = cpu::total(&self.ours);
+            let seconds = billing::sync(&self.sides, admin).await?;
+            let ours = work_measured(billing::MANY, seconds, cpu::total(&self.ours) - used);
+            let used = cpu::total(&self.bare);
+            // The peer is this very process.
+            let mine = cpu::seconds(std::process::id());
+            let seconds = billing::bare(&self.sides.bare, peer, key == "k").await?;
+            let mine = cpu::seconds(std::process::id()) - mine;
+            let bare = work_measured(billing::MANY, seconds, cpu::total(&self.bare) - used + mine);
+            rows.push(row(key, what, side(&[ours], self.peak_mb()), side(&[bare], 0.0), aim(key)));
+        }
+        billing::none_left(&self.sides).await?;
+        Ok(rows)
     }
 
     async fn flows(&self, ids: &[String], of_a: Option<Side>) -> Result<Row> {

@@ -25,9 +25,10 @@ const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 
 /// Starts logs and traces once per process; later calls (several services in one process) change nothing.
 pub fn start(service: &str, log: &str, otlp_endpoint: Option<&str>) -> anyhow::Result<()> {
-    // Libraries that chatter per frame stay quiet whatever is asked for.
+    // Libraries that chatter per frame stay quiet whatever is asked for; so does the one that reads the HTML of mails and
+    // would tell every word of them.
     let filter = format!(
-        "{log},h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,mongodb=warn,async_nats=warn"
+        "{log},h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,mongodb=warn,async_nats=warn,html5ever=warn"
     );
     let logs = tracing_subscriber::fmt::layer()
         .json()

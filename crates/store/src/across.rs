@@ -30,6 +30,14 @@ impl<'a, T: Record> Across<'a, T> {
         raws.iter().map(read).collect()
     }
 
+    /// The first by id that match, at most so many: for going through all of them.
+    pub async fn next(&self, filter: Document, limit: u32) -> Result<Vec<Stored<T>>> {
+        let found = self.0.raw.find(filter).sort(doc! { "_id": 1 }).limit(i64::from(limit));
+        let raws: Vec<_> =
+            found.await.map_err(Repo::<T>::error)?.try_collect().await.map_err(Repo::<T>::error)?;
+        raws.iter().map(read).collect()
+    }
+
     /// The companies and modes that have any that match.
     pub async fn scopes(&self, filter: Document) -> Result<Vec<Scope>> {
         let pipeline = [

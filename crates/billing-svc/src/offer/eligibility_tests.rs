@@ -77,6 +77,7 @@ fn grant(kind: Kind, day: i64, until: Option<i64>) -> Grant {
         kind,
         at: at(day),
         until: until.map(at),
+        ended_by: None,
     }
 }
 
@@ -105,7 +106,7 @@ fn limits_of_the_customer_and_the_offer() {
     assert_eq!(of(&pause_first, &Use::default()), [] as [&str; 0], "another kind does not cool this one");
     let twice = once.with(grant(Kind::Discount, 11, None), false);
     assert_eq!(of(&twice, &Use::default()), ["customer_limit_reached"]);
-    assert_eq!(of(&twice.without("red_11"), &Use::default()), ["offer_on_cooldown"]);
+    assert_eq!(of(&twice.without("red_11", false), &Use::default()), ["offer_on_cooldown"]);
     let full = Use { claimed: 5, spent: BTreeMap::new() };
     assert_eq!(of(&Ledger::default(), &full), ["limit_reached"]);
     let spent = Use { claimed: 1, spent: BTreeMap::from([("2026-02".into(), 801)]) };
@@ -161,4 +162,14 @@ proptest! {
         let yes = codes(&offer, &s, &Ledger::default(), &Use::default()).is_empty();
         prop_assert_eq!(yes, SERVED.contains(&state) && days <= 40 && items == 1);
     }
+}
+
+#[test]
+fn what_a_replacement_took_the_place_of_runs_on_where_the_replacement_came_to_nothing() {
+    let first = Ledger::default().with(grant(Kind::Discount, 30, Some(120)), false);
+    let second = first.with(grant(Kind::Discount, 40, Some(130)), true);
+    assert!(!second.grants[0].until.is_some_and(|until| until > at(40)));
+    assert_eq!(second.without("red_40", false), first, "nothing happened at the provider");
+    let gone = second.without("red_40", true);
+    assert!(!gone.has_running_discount(at(41)), "the first one went when the second came");
 }

@@ -54,6 +54,18 @@ pub struct Grant {
     /// None where it has no end.
     #[serde(with = "store::time::option", default)]
     pub until: Option<Timestamp>,
+    /// What took its place before that, and until when it would have run.
+    #[serde(default)]
+    pub ended_by: Option<Ended>,
+}
+
+/// How a grant ended before its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The redemption that took its place.
+    pub by: String,
+    #[serde(with = "store::time::option", default)]
+    pub until: Option<Timestamp>,
 }
 
 /// What a customer was given and has not been taken back.
@@ -107,6 +119,7 @@ impl Ledger {
     pub fn with(&self, grant: Grant, replacing: bool) -> Self {
         let end = |mut g: Grant| {
             if replacing && g.kind == Kind::Discount && g.until.is_none_or(|until| until > grant.at) {
+                g.ended_by = Some(Ended { by: grant.redemption_id.clone(), until: g.until });
                 g.until = Some(grant.at);
             }
             g
@@ -116,8 +129,16 @@ impl Ledger {
         Self { grants }
     }
 
-    /// Without the grant of a redemption that was taken back.
-    pub fn without(&self, redemption_id: &str) -> Self {
-        Self { grants: self.grants.iter().filter(|g| g.redemption_id != redemption_id).cloned().collect() }
+    /// Without the grant of a redemption that was taken back. `replaced`: what it took the place of is gone at the
+    /// provider; else that runs on.
+    pub fn without(&self, redemption_id: &str, replaced: bool) -> Self {
+        let go_on = |mut g: Grant| {
+            if let Some(ended) = g.ended_by.take_if(|e| e.by == redemption_id && !replaced) {
+                g.until = ended.until;
+            }
+            g
+        };
+        let others = self.grants.iter().filter(|g| g.redemption_id != redemption_id).cloned();
+        Self { grants: others.map(go_on).collect() }
     }
 }

@@ -11,8 +11,8 @@ mod terms;
 mod wire;
 
 pub use eligibility::{Facts, Reason, Wanted};
-pub use ledger::{Grant, Ledger, Use, month};
-pub use model::{Audience, CodePolicy, Draft, Limits, Offer, Purpose, Stacking, State};
+pub use ledger::{Ended, Grant, Ledger, Use, month};
+pub use model::{Audience, CodePolicy, Draft, Limits, Offer, Purpose, Stacking, State, hash};
 pub use ops::{Ledgers, Offers, Seen};
 pub(crate) use rpc::Rpc;
 pub use store::Filter;

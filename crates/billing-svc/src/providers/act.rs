@@ -26,7 +26,7 @@ pub enum Act {
     ExtendTerm { until: Timestamp },
     /// Gives money that later invoices are paid from. It shows in no subscription: see [`super::Provider::given`].
     Credit { amount: Money },
-    /// Takes a credit away again.
+    /// Takes a credit away again, also where the subscription has ended: it is the customer's.
     TakeCredit { credit: ExternalId, amount: Money },
     /// Ends at the close of the paid period. `feedback` is the customer's reason as the provider files it.
     CancelAtPeriodEnd { feedback: Option<String> },

@@ -6,30 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
 use kit::{Outgoing, Timestamp};
 use store::{Lease, Stored, Transaction};
 
-use super::model::{Before, Redemption, State};
+use super::model::{Redemption, State};
 use super::ops::Redemptions;
+use super::walk::{Next, Told, Trouble, Walk};
 use crate::error::{Error, Result};
 use crate::offer::Ledger;
-use crate::providers::{ExternalId, IdempotencyKey, ProviderError, Snapshot};
+use crate::providers::{Act, ExternalId, IdempotencyKey, ProviderError, Snapshot};
 use crate::request_lock;
 
 /// How long a claim waits for somebody else who works on the same subscription.
 const WAIT: Duration = Duration::from_secs(8);
-/// How often the provider is read until it shows the effect, before the job is left to look again.
-const READS: u32 = 3;
 /// How long one is left alone by the job: its own request is at work, or the last try was just now.
 const QUIET_SECONDS: i64 = 20;
-
-/// What one step came to.
-enum Step {
-    /// Further on.
-    On(Stored<Redemption>),
-    /// For now nothing more can be done; the job comes back to it.
-    Wait(Stored<Redemption>),
-}
+/// How many the job looks at in one go, and how many it walks on with at once.
+const BATCH: u32 = 100;
+const ABREAST: usize = 8;
 
 impl Redemptions {
     /// Walks a redemption to its end, as far as the provider lets us now.
@@ -42,184 +37,135 @@ impl Redemptions {
             Err(other) => return Err(other),
         };
         // On the heap: the way is long, and so is what it remembers between its steps.
-        let outcome = Box::pin(self.walk(&lease, &read)).await;
+        let outcome = lease.during(Box::pin(self.walk(&lease, &read))).await;
         lease.release().await;
-        let stored = outcome?;
+        let stored = match outcome {
+            Ok(stored) => stored?,
+            // A slow provider, and somebody took the lease meanwhile.
+            Err(_) => self.store.get(&read.scope, &read.id).await?,
+        };
         if !stored.body.state.is_under_way() {
             self.subscriptions.follow(&stored.scope, &stored.body.customer_id).await?;
         }
         Ok(stored)
     }
 
-    /// Walks on with those that were left half-way. Done by a task, every few seconds.
+    /// Walks on with those that were left half-way. Done by a task, every few seconds. Those that cannot go on keep no
+    /// other waiting: a company whose provider is gone for good may have many of them.
     pub async fn finish_stuck(&self) -> Result<u64> {
         let quiet = jiff::SignedDuration::from_secs(QUIET_SECONDS);
         let before = self.clock.now().checked_sub(quiet).unwrap_or(Timestamp::MIN);
-        let mut finished = 0;
-        for read in self.store.stuck_since(before).await? {
-            let id = read.id.clone();
-            match self.drive(read).await {
-                Ok(stored) if !stored.body.state.is_under_way() => {
-                    tracing::info!(
-                        redemption.id = %id,
-                        "redemption {id} was left half-way and is now {}",
-                        stored.body.state.as_str()
-                    );
-                    finished += 1;
-                }
-                Ok(_) => {}
-                Err(e) => {
-                    tracing::warn!(redemption.id = %id, error = %e, "redemption {id} cannot go on: {e}")
-                }
-            }
+        let (mut finished, mut last) = (0, String::new());
+        loop {
+            let page = self.store.stuck_since(before, &last, BATCH).await?;
+            let Some(end) = page.last().map(|r| r.id.clone()) else { return Ok(finished) };
+            last = end;
+            finished += stream::iter(page)
+                .map(|read| async move { u64::from(self.walked_on(read).await) })
+                .buffer_unordered(ABREAST)
+                .fold(0, async |sum, one| sum + one)
+                .await;
         }
-        Ok(finished)
     }
 
+    /// Whether it came to an end.
+    async fn walked_on(&self, read: Stored<Redemption>) -> bool {
+        let id = read.id.clone();
+        match self.drive(read).await {
+            Ok(stored) if !stored.body.state.is_under_way() => {
+                tracing::info!(
+                    redemption.id = %id,
+                    "redemption {id} was left half-way and is now {}",
+                    stored.body.state.as_str()
+                );
+                true
+            }
+            Ok(_) => false,
+            Err(e) => {
+                tracing::warn!(redemption.id = %id, error = %e, "redemption {id} cannot go on: {e}");
+                false
+            }
+        }
+    }
+
+    /// Does what `walk.rs` says is next, until it says that nothing is.
     async fn walk(&self, lease: &Lease, read: &Stored<Redemption>) -> Result<Stored<Redemption>> {
         // Only what stands there now counts: another holder of the lease may have gone on meanwhile.
         let mut r = self.store.get(&read.scope, &read.id).await?;
         loop {
-            let step = match r.body.state {
-                State::Claimed => self.begin(lease, r).await,
-                State::Applying => self.apply(lease, r).await,
-                State::Applied => self.verify(r).await,
-                State::Failed => self.undo(r).await,
-                _ => return Ok(r),
+            let waits = r.body.state == State::Claimed
+                && self.store.of_subscription(&r).await?.iter().any(|other| other.body.is_unsettled());
+            let Some((mut walk, mut next)) = Walk::from(&r.body, &r.id, lease.token(), waits)? else {
+                return Ok(r);
             };
-            r = match step {
-                Ok(Step::On(next)) => next,
-                Ok(Step::Wait(stays)) => return Ok(stays),
+            let mut rests = false;
+            let written = loop {
+                let told = match next {
+                    Next::Look { shown } => self.looked(&r, shown).await,
+                    Next::Ask { act, key } => {
+                        // The lease must outlive the call; lost, it is somebody else's turn.
+                        if lease.renew().await.is_err() {
+                            return Ok(r);
+                        }
+                        self.asked(&r, &act, &key).await?
+                    }
+                    Next::Save(next) => break self.save(&r, *next, None).await,
+                    Next::Note(next) => {
+                        rests = true;
+                        break self.save(&r, *next, None).await;
+                    }
+                    Next::GiveBack(ended) => break self.give_back(&r, *ended, None).await,
+                    Next::Rest => return Ok(r),
+                };
+                next = walk.on(told, self.clock.now())?;
+            };
+            r = match written {
+                Ok(next) => next,
                 // A later holder of the lease went on with it.
                 Err(Error::Store(store::Error::Stale(_))) => {
                     return Ok(self.store.get(&read.scope, &read.id).await?);
                 }
                 Err(other) => return Err(other),
             };
+            if r.body.state == State::Verified {
+                let provider = r.body.provider.as_str();
+                tracing::info!(redemption.id = %r.id, "redemption {} verified at {provider}", r.id);
+            }
+            if rests {
+                return Ok(r);
+            }
         }
     }
 
-    /// `claimed → fulfil_pending`, where the company does it itself; `claimed → applying`, with how the subscription stood before; or `failed`, where giving it would now break what
-    /// was agreed.
-    async fn begin(&self, lease: &Lease, r: Stored<Redemption>) -> Result<Step> {
-        if r.body.terms.is_by_hand() {
-            return Ok(Step::On(self.save(&r, r.body.pending()?, None).await?));
-        }
-        let snapshot = match self.read_provider(&r).await {
-            Ok(snapshot) => snapshot,
-            Err(e) => return self.troubled(r, &e).await,
-        };
-        if let Some(why) = r.body.collides_with(&snapshot, self.clock.now()) {
-            return Ok(Step::On(self.save(&r, r.body.failed(why)?, None).await?));
-        }
-        let next = r.body.applying(Before::of(&snapshot), lease.token())?;
-        Ok(Step::On(self.save(&r, next, None).await?))
-    }
-
-    /// `applying → applied`: the provider call, under the redemption's id as key.
-    async fn apply(&self, lease: &Lease, r: Stored<Redemption>) -> Result<Step> {
-        // Somebody else's attempt: the effect may be there already, which is all we want.
-        if r.body.fence != lease.token() {
-            let snapshot = match self.read_provider(&r).await {
-                Ok(snapshot) => snapshot,
-                Err(e) => return self.troubled(r, &e).await,
-            };
-            let shown = match self.shown(&r, &snapshot).await {
-                Ok(shown) => shown,
-                Err(e) => return self.troubled(r, &e).await,
-            };
-            if shown.is_some() {
-                let next = r.body.applied(&crate::providers::Receipt::default(), self.clock.now())?;
-                return Ok(Step::On(self.save(&r, next, None).await?));
-            }
-            let next = r.body.applying(Before::of(&snapshot), lease.token())?;
-            return Ok(Step::On(self.save(&r, next, None).await?));
-        }
-        let Some(act) = r.body.act() else {
-            return Ok(Step::On(self.save(&r, r.body.failed("nothing_to_apply")?, None).await?));
-        };
-        // The lease must outlive the call; lost, it is somebody else's turn.
-        if lease.renew().await.is_err() {
-            return Ok(Step::Wait(r));
-        }
-        let subscription = self.subscriptions.get(&r.scope, &r.body.subscription_id).await?;
-        let external = subscription.body.external_id.as_str().into();
-        let key = IdempotencyKey::new(&r.id);
-        match self.provider(&r).await?.apply(&external, &act, &key).await {
-            Ok(receipt) => {
-                let next = r.body.applied(&receipt, self.clock.now())?;
-                Ok(Step::On(self.save(&r, next, None).await?))
-            }
-            Err(e) if e.is_uncertain() || matches!(e, ProviderError::KeyReused) => {
-                tracing::warn!(redemption.id = %r.id, error = %e, "redemption {} is uncertain: {e}", r.id);
-                match self.looked_at(&r).await {
-                    Ok((_, Some(_))) => {
-                        let next = r.body.applied(&crate::providers::Receipt::default(), self.clock.now())?;
-                        Ok(Step::On(self.save(&r, next, None).await?))
-                    }
-                    _ => self.troubled(r, &e).await,
-                }
-            }
+    /// What the provider shows. `shown`: also of what was promised.
+    async fn looked(&self, r: &Stored<Redemption>, shown: bool) -> Told {
+        match self.looked_at(r, shown).await {
+            Ok((snapshot, shown)) => Told::Looked { snapshot: Box::new(snapshot), shown },
             Err(e) => {
-                let next = r.body.failed(e.slug())?;
-                Ok(Step::On(self.save(&r, next, None).await?))
+                tracing::warn!(redemption.id = %r.id, error = %e, "redemption {} cannot be looked at: {e}", r.id);
+                Told::Trouble(Trouble { slug: e.slug(), uncertain: false })
             }
         }
     }
 
-    /// `applied → verified`, when the provider shows it.
-    async fn verify(&self, r: Stored<Redemption>) -> Result<Step> {
-        for _ in 0..READS {
-            match self.looked_at(&r).await {
-                Err(e) => return self.troubled(r, &e).await,
-                Ok((_, shown)) => {
-                    if let Some(effect) = shown {
-                        let next = r.body.verified(effect, self.clock.now())?;
-                        tracing::info!(
-                            redemption.id = %r.id,
-                            "redemption {} verified at {}",
-                            r.id,
-                            r.body.provider.as_str()
-                        );
-                        return Ok(Step::On(self.save(&r, next, None).await?));
-                    }
-                }
+    async fn asked(&self, r: &Stored<Redemption>, act: &Act, key: &IdempotencyKey) -> Result<Told> {
+        let answer = async {
+            let subscription = self.subscriptions.get(&r.scope, &r.body.subscription_id).await?;
+            let external = subscription.body.external_id.as_str().into();
+            Ok(self.provider(r).await?.apply(&external, act, key).await?)
+        };
+        let (slug, uncertain, error) = match answer.await {
+            Ok(receipt) => return Ok(Told::Answered(receipt)),
+            Err(Error::Provider(e)) => {
+                (e.slug(), e.is_uncertain() || matches!(e, ProviderError::KeyReused), Error::Provider(e))
             }
-            tokio::task::yield_now().await;
-        }
-        if r.body.out_of_patience(self.clock.now()) {
-            return Ok(Step::On(self.save(&r, r.body.failed("not_confirmed")?, None).await?));
-        }
-        Ok(Step::Wait(r))
-    }
-
-    /// `failed → reversed`: whatever was done is undone and read back; then one transaction gives limit and budget
-    /// back. A failed redemption never burns the customer's chance.
-    async fn undo(&self, r: Stored<Redemption>) -> Result<Step> {
-        // Nothing was begun, so there is nothing to undo, whether or not the provider answers.
-        if r.body.before.is_some() {
-            match self.take_away(&r).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(Step::Wait(r)),
-                Err(e) => {
-                    tracing::warn!(redemption.id = %r.id, error = %e, "redemption {} cannot be undone yet: {e}", r.id);
-                    return Ok(Step::Wait(r));
-                }
-            }
-        }
-        Ok(Step::On(self.give_back(&r, r.body.reversed()?, None).await?))
-    }
-
-    /// Whether nothing of the effect is left at the provider, after asking it to take it away.
-    async fn take_away(&self, r: &Stored<Redemption>) -> Result<bool> {
-        let (snapshot, shown) = self.looked_at(r).await?;
-        let Some(act) = r.body.undo(&snapshot, shown) else { return Ok(true) };
-        let subscription = self.subscriptions.get(&r.scope, &r.body.subscription_id).await?;
-        let external = subscription.body.external_id.as_str().into();
-        let key = IdempotencyKey::new(format!("{}:undo", r.id));
-        self.provider(r).await?.apply(&external, &act, &key).await?;
-        let (after, shown) = self.looked_at(r).await?;
-        Ok(r.body.undo(&after, shown).is_none())
+            // Not asked. What is to be undone waits for better days; what is to be done is left to whoever asks again.
+            Err(e) if r.body.state == State::Failed => (e.slug(), false, e),
+            Err(e) => return Err(e),
+        };
+        let name = act.name();
+        tracing::warn!(redemption.id = %r.id, error = %error, "{name} of redemption {} met trouble: {error}", r.id);
+        Ok(Told::Trouble(Trouble { slug, uncertain }))
     }
 
     /// Ends a redemption and gives limit and budget back, in one transaction.
@@ -256,19 +202,14 @@ impl Redemptions {
         Err(Error::Busy)
     }
 
-    /// The provider did not help: wait for the job while there is patience, else give up.
-    async fn troubled(&self, r: Stored<Redemption>, error: &(dyn kit::Coded + Send + Sync)) -> Result<Step> {
-        let slug = error.code().1;
-        if r.body.out_of_patience(self.clock.now()) {
-            return Ok(Step::On(self.save(&r, r.body.failed(slug)?, None).await?));
-        }
-        Ok(Step::Wait(r))
-    }
-
     /// The subscription at the provider, and whether what was promised is there.
-    async fn looked_at(&self, r: &Stored<Redemption>) -> Result<(Snapshot, Option<Option<ExternalId>>)> {
+    async fn looked_at(
+        &self,
+        r: &Stored<Redemption>,
+        shown: bool,
+    ) -> Result<(Snapshot, Option<Option<ExternalId>>)> {
         let snapshot = self.read_provider(r).await?;
-        let shown = self.shown(r, &snapshot).await?;
+        let shown = if shown { self.shown(r, &snapshot).await? } else { None };
         Ok((snapshot, shown))
     }
 
@@ -307,7 +248,13 @@ impl Giving {
             let ledgers = &self.ops.ledgers;
             let spent = r.budget_month.as_deref().zip(r.cost.map(|c| c.minor));
             ledgers.give_back(tx, scope, &r.offer_id, spent).await?;
-            ledgers.replace(tx, &self.ledger, self.ledger.body.without(&self.read.id)).await?;
+            ledgers
+                .replace(
+                    tx,
+                    &self.ledger,
+                    self.ledger.body.without(&self.read.id, self.ended.applied_at.is_some()),
+                )
+                .await?;
             let (ended, events) = (self.ended.clone(), self.events.clone());
             self.ops.store.replace_in(tx, &self.read, ended, events).await
         })

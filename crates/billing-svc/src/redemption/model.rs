@@ -5,11 +5,14 @@ use kit::locale::LocalText;
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::offer::{Kind, Stacking, Terms};
+use crate::offer::{Kind, Offer, Stacking, Terms};
 use crate::providers::{self, Act, ExternalId, Keep, ProviderKind, Receipt, Snapshot, SwitchAt};
+use crate::subscription::Subscription;
 
 /// How long a read-back may fail to show the effect before the redemption counts as failed.
 pub const PATIENCE_MINUTES: i64 = 10;
+/// How long after it was asked a provider may still do what it gave no answer to. Nothing is given back before.
+pub const ARRIVAL_MINUTES: i64 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -122,6 +125,12 @@ pub struct Redemption {
     /// Why it failed or was reversed: a slug.
     pub failure: String,
     pub attempts: u32,
+    /// When the provider was asked last, or was about to be.
+    #[serde(with = "store::time::option", default)]
+    pub asked_at: Option<Timestamp>,
+    /// How often it gave no answer to an undo.
+    #[serde(default)]
+    pub undos: u32,
     /// The token of the lease under which it was last worked on: a later holder's is larger, an earlier one is refused.
     pub fence: i64,
     /// How the subscription stood before we changed it.
@@ -197,11 +206,11 @@ impl Redemption {
     }
 
     /// Begins an attempt, or goes on with one that was cut off: the key is the same, so it is still one act.
-    pub fn applying(&self, before: Before, fence: i64) -> Result<Self, NoWay> {
+    pub fn applying(&self, before: Before, fence: i64, at: Timestamp) -> Result<Self, NoWay> {
         let next = if self.state == State::Applying { self.clone() } else { self.to(State::Applying)? };
         // What stood before the first attempt stays the truth: a later reading may contain our own effect.
         let before = self.before.clone().unwrap_or(before);
-        Ok(Self { before: Some(before), fence, attempts: self.attempts + 1, ..next })
+        Ok(Self { before: Some(before), fence, asked_at: Some(at), attempts: self.attempts + 1, ..next })
     }
 
     pub fn applied(&self, receipt: &Receipt, at: Timestamp) -> Result<Self, NoWay> {
@@ -234,6 +243,11 @@ impl Redemption {
         Ok(Self { failure: why.to_owned(), ..self.to(State::Failed)? })
     }
 
+    /// No answer to an undo: the next one has a key of its own.
+    pub fn undo_troubled(&self) -> Self {
+        Self { undos: self.undos + 1, ..self.clone() }
+    }
+
     pub fn reversed(&self) -> Result<Self, NoWay> {
         self.to(State::Reversed)
     }
@@ -253,6 +267,29 @@ impl Redemption {
     /// Whether the effect should have shown long ago.
     pub fn out_of_patience(&self, now: Timestamp) -> bool {
         self.claimed_at.is_none_or(|at| now.duration_since(at).as_mins() >= PATIENCE_MINUTES)
+    }
+
+    /// Begun, and neither standing nor taken back.
+    pub fn is_unsettled(&self) -> bool {
+        self.state.is_under_way() && self.before.is_some()
+    }
+
+    /// Whether this one cannot be taken back without the other: both change the same thing of the subscription, and the
+    /// other came later and goes on from there.
+    pub fn is_under(&self, other: &Self) -> bool {
+        let has_no_id = matches!(
+            self.terms,
+            Terms::Pause { .. }
+                | Terms::PlanSwitch { .. }
+                | Terms::TrialExtension { .. }
+                | Terms::TermExtension { .. }
+        );
+        has_no_id && self.kind == other.kind && other.claimed_at >= self.claimed_at
+    }
+
+    /// Whether the provider may still do what it was asked last.
+    pub fn may_still_come(&self, now: Timestamp) -> bool {
+        self.asked_at.is_some_and(|at| now.duration_since(at).as_mins() < ARRIVAL_MINUTES)
     }
 
     /// What the provider is asked to do: the same at every attempt. None where the company does it itself.
@@ -308,7 +345,8 @@ impl Redemption {
 
     /// What takes the effect away again, as it is shown; none where nothing of ours is there.
     pub fn undo(&self, snapshot: &Snapshot, shown: Option<Option<ExternalId>>) -> Option<Act> {
-        if snapshot.state == providers::State::Ended {
+        // What was for the subscription ended with it; a credit is the customer's and outlives it.
+        if snapshot.state == providers::State::Ended && self.shows_in_subscriptions() {
             return None;
         }
         let effect = shown?;
@@ -359,6 +397,48 @@ impl Redemption {
     /// What it costs; nothing before the claim.
     pub fn cost(&self) -> Option<Money> {
         self.cost
+    }
+}
+
+/// An offer as it is shown to a subscription, with the terms as they are now.
+pub fn presented(
+    offer_id: &str,
+    offer: Offer,
+    (subscription_id, subscription): (&str, &Subscription),
+    flow_session_id: &str,
+    persona_ids: Vec<String>,
+    now: Timestamp,
+) -> Redemption {
+    Redemption {
+        offer_id: offer_id.to_owned(),
+        offer_name: offer.name,
+        offer_number: offer.number,
+        kind: offer.kind,
+        customer_id: subscription.customer_id.clone(),
+        subscription_id: subscription_id.to_owned(),
+        flow_session_id: flow_session_id.to_owned(),
+        persona_ids,
+        state: State::Presented,
+        terms: offer.terms,
+        terms_hash: offer.terms_hash,
+        terms_text: offer.terms_text,
+        stacking: offer.stacking,
+        provider: subscription.provider,
+        code: String::new(),
+        cost: None,
+        budget_month: None,
+        presented_at: now,
+        claimed_at: None,
+        applied_at: None,
+        verified_at: None,
+        effect_ends_at: None,
+        failure: String::new(),
+        attempts: 0,
+        asked_at: None,
+        undos: 0,
+        fence: 0,
+        before: None,
+        effect: None,
     }
 }
 

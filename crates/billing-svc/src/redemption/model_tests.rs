@@ -35,6 +35,8 @@ fn shown(terms: Terms) -> Redemption {
         effect_ends_at: None,
         failure: String::new(),
         attempts: 0,
+        asked_at: None,
+        undos: 0,
         fence: 0,
         before: None,
         effect: None,
@@ -128,7 +130,7 @@ fn step(stored: &mut Redemption, p: &mut Provider, trouble: Trouble, fence: i64)
     let next = match stored.state {
         State::Claimed => match stored.collides_with(&p.read(), at(40)) {
             Some(why) => stored.failed(why),
-            None => stored.applying(Before::of(&p.read()), fence),
+            None => stored.applying(Before::of(&p.read()), fence, at(0)),
         },
         State::Applying if stored.shows_in(&p.read()).is_some() => {
             stored.applied(&Receipt::default(), at(40))
@@ -203,7 +205,7 @@ fn a_discount_that_was_there_before_is_not_taken_for_ours() {
     p.apply(&Act::Discount { cut: Cut::percent(20), term, keep: Keep::All }, "somebody");
     let mut r = shown(discount(20, 3));
     r.stacking = Stacking::Merge;
-    let r = r.claimed(claim()).unwrap().applying(Before::of(&p.read()), 1).unwrap();
+    let r = r.claimed(claim()).unwrap().applying(Before::of(&p.read()), 1, at(0)).unwrap();
     assert_eq!(r.shows_in(&p.read()), None);
     p.apply(&r.act().unwrap(), "red_1");
     assert_eq!(r.shows_in(&p.read()), Some(Some(ExternalId::new("di_2"))));
@@ -227,9 +229,9 @@ fn invariant_5_a_running_retention_discount_at_the_provider_stops_the_gift() {
 fn the_first_reading_stays_the_truth_about_before() {
     let r = shown(Terms::Pause { months: 1 }).claimed(claim()).unwrap();
     let mut p = Provider::new();
-    let begun = r.applying(Before::of(&p.read()), 1).unwrap();
+    let begun = r.applying(Before::of(&p.read()), 1, at(0)).unwrap();
     p.apply(&begun.act().unwrap(), "red_1");
-    let resumed = begun.applying(Before::of(&p.read()), 2).unwrap();
+    let resumed = begun.applying(Before::of(&p.read()), 2, at(0)).unwrap();
     assert_eq!((resumed.before, resumed.attempts, resumed.fence), (begun.before, 2, 2));
 }
 
@@ -238,7 +240,7 @@ fn an_extension_counts_from_what_stood_before_and_is_taken_back_while_it_runs() 
     let trial = |end| Snapshot { trial_end: Some(end), ..snapshot(providers::State::Trialing, 1) };
     let r = shown(Terms::TrialExtension { days: 7 }).claimed(claim()).unwrap();
     assert_eq!(r.collides_with(&snapshot(providers::State::Active, 1), at(40)), Some("not_in_trial"));
-    let r = r.applying(Before::of(&trial(at(45))), 1).unwrap();
+    let r = r.applying(Before::of(&trial(at(45))), 1, at(0)).unwrap();
     assert_eq!(r.act(), Some(Act::ExtendTrial { until: at(52) }));
     assert_eq!(r.shows_in(&trial(at(45))), None);
     assert_eq!(r.shows_in(&trial(at(52))), Some(None));
@@ -247,7 +249,7 @@ fn an_extension_counts_from_what_stood_before_and_is_taken_back_while_it_runs() 
     let mut p = Provider::new();
     let end = p.read().period_end.unwrap();
     let r = shown(Terms::TermExtension { days: 7 }).claimed(claim()).unwrap();
-    let r = r.applying(Before::of(&p.read()), 1).unwrap();
+    let r = r.applying(Before::of(&p.read()), 1, at(0)).unwrap();
     p.apply(&r.act().unwrap(), "red_1");
     assert_eq!(p.read().period_end, Some(kit::time::add_days(end, 7)));
     assert_eq!(r.undo(&p.read(), r.shows_in(&p.read())), Some(Act::ExtendTerm { until: end }));

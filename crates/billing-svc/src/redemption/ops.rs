@@ -7,14 +7,15 @@ use kit::{Caller, Money, Outgoing, Page, PageRequest, Scope, SharedClock, Timest
 use serde_json::json;
 use store::{Leases, Stored, Transaction};
 
-use super::model::{Claim, Redemption, State, single_use_code};
+use super::claim::Taken;
+use super::model::{Redemption, State, presented, single_use_code};
 use super::store::RedemptionStore;
 use crate::connections::Connections;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
-use crate::offer::{CodePolicy, Facts, Grant, Ledger, Ledgers, Offer, Offers, Stacking, month};
+use crate::offer::{CodePolicy, Facts, Ledger, Ledgers, Offer, Offers};
 use crate::providers::Provider;
-use crate::subscription::{Subscription, Subscriptions};
+use crate::subscription::Subscriptions;
 
 /// The use cases of redemptions.
 #[derive(Clone)]
@@ -81,8 +82,14 @@ impl Redemptions {
             return Err(Error::reasons(seen.reasons));
         }
         let offer = seen.offer.ok_or_else(|| kit::Fault::not_found("offer"))?.body;
-        let redemption =
-            presented(offer_id, offer, &subscription, flow_session_id, personas, self.clock.now());
+        let redemption = presented(
+            offer_id,
+            offer,
+            (&subscription.id, &subscription.body),
+            flow_session_id,
+            personas,
+            self.clock.now(),
+        );
         let id = kit::id::new("red");
         let events = vec![self.stamp(scope, &id, 1).redemption_changed(&redemption)];
         match self.store.insert(scope, id, redemption, events).await {
@@ -155,8 +162,6 @@ impl Redemptions {
         if !reasons.is_empty() {
             return Err(Error::reasons(reasons));
         }
-        let cost = facts.cost();
-        let ends_at = r.terms.ends_at(&subscription, now);
         let code = match shown.code_policy {
             CodePolicy::None => String::new(),
             CodePolicy::Shared => shown.shared_code.clone(),
@@ -164,17 +169,7 @@ impl Redemptions {
                 single_use_code().map_err(|_| kit::Fault::internal(anyhow::anyhow!("no random bytes")))?
             }
         };
-        let budget_month = shown.limits.monthly_budget.map(|_| month(now));
-        let claimed = r.claimed(Claim { cost, code, budget_month, ends_at, at: now })?;
-        let grant = Grant {
-            redemption_id: read.id.clone(),
-            offer_id: r.offer_id.clone(),
-            kind: r.kind,
-            at: now,
-            // A promise that is still to be kept saves nobody yet.
-            until: if r.terms.is_by_hand() { Some(now) } else { ends_at },
-        };
-        let next_ledger = ledger.body.with(grant, r.stacking == Stacking::Replace);
+        let Taken { claimed, ledger: next_ledger, cost } = r.take(&read.id, &facts, code)?;
         let events = vec![self.stamp(scope, &read.id, read.version + 1).redemption_changed(&claimed)];
         let taking = Arc::new(Taking {
             ops: self.clone(),
@@ -295,6 +290,11 @@ impl Redemptions {
             if read.body.state != State::Verified {
                 return Err(wrong_state(read.body.state, "reversed"));
             }
+            if self.store.of_subscription(&read).await?.iter().any(|other| read.body.is_under(&other.body)) {
+                let text =
+                    "a later offer changed the same thing of this subscription: reverse that one first";
+                return Err(Error::Refused("later_offer_stands", text.into()));
+            }
             let audit = self.by_hand(caller, &read, "redemption.reverse", reason);
             match self
                 .store
@@ -381,44 +381,5 @@ impl Taking {
             let (claimed, events) = (self.claimed.clone(), self.events.clone());
             self.ops.store.replace_in(tx, &self.read, claimed, events).await.map(Some)
         })
-    }
-}
-
-fn presented(
-    offer_id: &str,
-    offer: Offer,
-    subscription: &Stored<Subscription>,
-    flow_session_id: &str,
-    persona_ids: Vec<String>,
-    now: Timestamp,
-) -> Redemption {
-    Redemption {
-        offer_id: offer_id.to_owned(),
-        offer_name: offer.name,
-        offer_number: offer.number,
-        kind: offer.kind,
-        customer_id: subscription.body.customer_id.clone(),
-        subscription_id: subscription.id.clone(),
-        flow_session_id: flow_session_id.to_owned(),
-        persona_ids,
-        state: State::Presented,
-        terms: offer.terms,
-        terms_hash: offer.terms_hash,
-        terms_text: offer.terms_text,
-        stacking: offer.stacking,
-        provider: subscription.body.provider,
-        code: String::new(),
-        cost: None,
-        budget_month: None,
-        presented_at: now,
-        claimed_at: None,
-        applied_at: None,
-        verified_at: None,
-        effect_ends_at: None,
-        failure: String::new(),
-        attempts: 0,
-        fence: 0,
-        before: None,
-        effect: None,
     }
 }

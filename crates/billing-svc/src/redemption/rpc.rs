@@ -124,6 +124,8 @@ pub(crate) fn redemption_to(stored: Stored<Redemption>) -> pb::Redemption {
         effect_ends_at,
         failure,
         attempts: _,
+        asked_at: _,
+        undos: _,
         fence: _,
         before: _,
         effect: _,

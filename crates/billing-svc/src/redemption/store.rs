@@ -17,6 +17,7 @@ impl Record for Redemption {
             Index::on(&["body.offer_id", "body.state", "_id"]),
             Index::on(&["body.offer_id", "_id"]),
             Index::on(&["body.customer_id", "_id"]),
+            Index::on(&["body.subscription_id", "body.state", "_id"]),
             Index::global(&["body.state", "updated_at"]),
             Index::global(&["body.state", "body.effect_ends_at"]),
         ]
@@ -77,6 +78,21 @@ impl RedemptionStore {
         self.repo.list(scope, query, Sort::Newest, page).await
     }
 
+    /// The others of its subscription that are under way or stand.
+    pub async fn of_subscription(
+        &self,
+        r: &Stored<Redemption>,
+    ) -> Result<Vec<Stored<Redemption>>, store::Error> {
+        let states = State::ALL.into_iter().filter(|s| s.is_under_way() || *s == State::Verified);
+        let query = doc! {
+            "body.subscription_id": &r.body.subscription_id,
+            "body.state": { "$in": states.map(State::as_str).collect::<Vec<_>>() },
+            "_id": { "$ne": &r.id },
+        };
+        // Nobody holds more than a page.
+        Ok(self.repo.list(&r.scope, query, Sort::Newest, &PageRequest::new(200, "")).await?.items)
+    }
+
     pub async fn insert(
         &self,
         scope: &Scope,
@@ -108,14 +124,20 @@ impl RedemptionStore {
         self.repo.replace_in(tx, read, body, events).await
     }
 
-    /// Those under way that nobody touched since `before`, over all companies.
-    pub async fn stuck_since(&self, before: Timestamp) -> Result<Vec<Stored<Redemption>>, store::Error> {
+    /// Some of those under way that nobody touched since `before`, over all companies: the next ones after this id.
+    pub async fn stuck_since(
+        &self,
+        before: Timestamp,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Stored<Redemption>>, store::Error> {
         let states = State::ALL.into_iter().filter(|s| s.is_under_way()).map(State::as_str);
         let query = doc! {
+            "_id": { "$gt": after },
             "body.state": { "$in": states.collect::<Vec<_>>() },
             "updated_at": { "$lt": store::time::to_bson(before) },
         };
-        self.repo.across().list(query, 100).await
+        self.repo.across().next(query, limit).await
     }
 
     /// Verified ones whose effect is over, over all companies.

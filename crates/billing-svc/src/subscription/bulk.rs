@@ -26,17 +26,21 @@ impl Subscriptions {
         let now = self.clock.now();
         let ids: Vec<_> = seen.iter().map(|s| s.id.as_str()).collect();
         let known = self.store.by_externals(scope, provider, &ids).await?;
-        let known: HashMap<_, _> = known.into_iter().map(|s| (s.body.external_id.clone(), s.body)).collect();
+        let known: HashMap<_, _> = known.into_iter().map(|s| (s.body.external_id.clone(), s)).collect();
         let customers: Vec<_> = seen.iter().map(|s| s.customer.as_str()).collect();
         let customers = self.customers.linked_ids(scope, provider, &customers).await?;
-        let (mut new, mut rest, mut touched, mut fresh) =
-            (Vec::new(), Vec::new(), HashSet::new(), HashSet::new());
+        let (mut new, mut changed, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut touched, mut fresh) = (HashSet::new(), HashSet::new());
         for snapshot in seen {
             let customer = customers.get(snapshot.customer.as_str());
             touched.extend(customer.cloned());
             match (known.get(snapshot.id.as_str()), customer) {
-                (Some(mirror), _)
-                    if matches!(mirror.read(snapshot.clone(), now), Reading::Older | Reading::Same) => {}
+                (Some(mirror), _) => {
+                    touched.insert(mirror.body.customer_id.clone());
+                    if let Reading::Newer(next) = mirror.body.read(snapshot.clone(), now) {
+                        changed.push((mirror.clone(), *next, snapshot));
+                    }
+                }
                 (None, Some(customer)) if fresh.insert(snapshot.id.clone()) => {
                     new.push((customer.clone(), snapshot));
                 }
@@ -56,6 +60,23 @@ impl Subscriptions {
                 Ok(()) => {}
                 Err(store::Error::Duplicate(_)) => rest.push(snapshot),
                 Err(other) => return Err(other.into()),
+            }
+        }
+        // One write each: what follows from them, follows for the whole page.
+        let written = stream::iter(changed)
+            .map(|(mirror, next, snapshot)| {
+                let subscriptions = self.clone();
+                async move { (subscriptions.save(&mirror, next, None).await, snapshot) }
+            })
+            .buffer_unordered(ABREAST)
+            .collect::<Vec<_>>()
+            .await;
+        for (outcome, snapshot) in written {
+            match outcome {
+                Ok(_) => {}
+                // Somebody else was faster: the single way looks again.
+                Err(Error::Store(store::Error::Stale(_))) => rest.push(snapshot),
+                Err(other) => return Err(other),
             }
         }
         // Those already the same as well: a crash may have come between a subscription and its customer.

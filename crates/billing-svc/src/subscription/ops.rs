@@ -174,7 +174,8 @@ impl Subscriptions {
         Ok(self.store.insert(scope, id, body, events).await?)
     }
 
-    async fn save(
+    /// Writes the next form of a mirror, and what the others must hear of it.
+    pub(super) async fn save(
         &self,
         read: &Stored<Subscription>,
         next: Subscription,

@@ -7,6 +7,8 @@
     reason = "a test that cannot go on should stop and say where"
 )]
 
+mod histories;
+mod killed;
 mod localstripe;
 mod provider_contract;
 mod rooms;

@@ -20,6 +20,7 @@ mod loading;
 mod people_come_and_go;
 mod people_come_by_single_sign_on;
 mod processes;
+mod secrets_stay_secret;
 mod sink;
 mod stripe_tells_of_a_change;
 mod the_hosted_page_in_a_browser;

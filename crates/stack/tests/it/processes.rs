@@ -10,6 +10,9 @@ use crate::world::{Site, until_ready};
 pub struct Processes {
     alive: BTreeMap<&'static str, Child>,
     addresses: BTreeMap<&'static str, String>,
+    /// What they tell, and whether it is kept.
+    level: &'static str,
+    kept: bool,
     site: Site,
 }
 
@@ -24,7 +27,20 @@ impl Deref for Processes {
 impl Processes {
     /// Starts everything and waits until it is ready.
     pub async fn start() -> Self {
+        Self::open("warn", false, []).await
+    }
+
+    /// The same with more settings, and with logs of this level and traces that are kept.
+    pub async fn start_telling<const N: usize>(level: &'static str, more: [(&str, String); N]) -> Self {
+        Self::open(level, true, more).await
+    }
+
+    async fn open<const N: usize>(level: &'static str, kept: bool, more: [(&str, String); N]) -> Self {
         let mut site = Site::new().await;
+        site.settings.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        if kept {
+            site.settings.insert("RETENTION_OTLP_ENDPOINT".to_owned(), crate::sink::address());
+        }
         let parts = stack::parts::parts();
         let mut addresses = BTreeMap::new();
         for (part, port) in parts.iter().zip(testkit::ports(parts.len())) {
@@ -34,7 +50,7 @@ impl Processes {
         }
         site.gateway = addresses["gateway"].clone();
         site.settings.insert("RETENTION_PUBLIC_URL".to_owned(), site.gateway.clone());
-        let mut processes = Self { alive: BTreeMap::new(), addresses, site };
+        let mut processes = Self { alive: BTreeMap::new(), addresses, level, kept, site };
         for name in processes.names() {
             processes.spawn(name);
         }
@@ -50,13 +66,32 @@ impl Processes {
 
     fn spawn(&mut self, name: &'static str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
-        command.args(["serve", "--only", name]).envs(&self.site.settings).env("RETENTION_LOG", "warn");
+        command.args(["serve", "--only", name]).envs(&self.site.settings).env("RETENTION_LOG", self.level);
+        if self.kept {
+            let log = self.site.file(&format!("{name}.log"));
+            std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+            let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+            command.stdout(log.try_clone().unwrap()).stderr(log);
+        }
         self.alive.insert(name, command.kill_on_drop(true).spawn().unwrap());
     }
 
     /// `kill -9`, and nothing is left of it.
     pub async fn kill(&mut self, name: &str) {
         self.alive.remove(name).unwrap().kill().await.unwrap();
+    }
+
+    /// Ends everything in order; what each of them told.
+    pub async fn stop_and_read(&mut self) -> BTreeMap<&'static str, String> {
+        for child in self.alive.values() {
+            let asked = Command::new("kill").arg(child.id().unwrap().to_string()).status().await.unwrap();
+            assert!(asked.success());
+        }
+        for child in self.alive.values_mut() {
+            child.wait().await.unwrap();
+        }
+        let read = |name| (name, std::fs::read_to_string(self.site.file(&format!("{name}.log"))).unwrap());
+        self.names().into_iter().map(read).collect()
     }
 
     /// Starts a killed service again, at its old address.

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use tonic::{Request, Response, Status};
 
 static SPANS: Mutex<Vec<Span>> = Mutex::new(Vec::new());
-static STARTED: OnceLock<()> = OnceLock::new();
+static STARTED: OnceLock<String> = OnceLock::new();
 
 struct Sink;
 
@@ -41,14 +41,25 @@ pub fn start() {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 let address = format!("http://{}", listener.local_addr().unwrap());
                 kit::telemetry::start("stack", "info", Some(&address)).unwrap();
-                tell.send(()).unwrap();
+                tell.send(address).unwrap();
                 let incoming = tonic::transport::server::TcpIncoming::from(listener);
                 let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(Sink));
                 server.serve_with_incoming(incoming).await.unwrap();
             });
         });
-        started.recv().unwrap();
+        started.recv().unwrap()
     });
+}
+
+/// Where the collector listens.
+pub fn address() -> String {
+    start();
+    STARTED.get().unwrap().clone()
+}
+
+/// Every span that came, in full.
+pub fn everything() -> Vec<String> {
+    SPANS.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|span| format!("{span:?}")).collect()
 }
 
 /// The processes with spans in a trace, so far: the gateway by its route, the others by the name they give.

@@ -17,10 +17,11 @@ use kit::{PageRequest, Scope, SecretString, SharedClock, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use import::{Fixture, FixturePrice, Fixtures};
+pub use model::{Contract, Tariff};
 pub use rpc::{operations, server};
+pub use rules::{No, Outcome};
 pub use store::{Books, WITH_EVENTS};
 
-use self::rules::{No, Outcome};
 use self::store::changed_since;
 use super::{
     Abilities, Ability, AccountInfo, Act, Catalog, Change, ChangePage, Connection, Cursor, CustomerSnapshot,

@@ -118,7 +118,8 @@ impl Contract {
                 Err(No::KeyReused)
             };
         }
-        if self.ended_at.is_some() {
+        // A credit is the customer's: it can be taken away from one who left.
+        if self.ended_at.is_some() && !matches!(act, Act::TakeCredit { .. }) {
             return match act {
                 Act::CancelAtPeriodEnd { .. } => Ok(Outcome::Before(None)),
                 _ => Err(refused("subscription_ended", "the subscription has ended")),

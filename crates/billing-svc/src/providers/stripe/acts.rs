@@ -48,7 +48,8 @@ pub async fn apply(
 ) -> Result<Receipt, ProviderError> {
     let now = read(client, id).await?;
     let over = matches!(now.status.as_str(), "canceled" | "incomplete_expired");
-    if over {
+    // A credit is the customer's: it can be taken away from one who left.
+    if over && !matches!(act, Act::TakeCredit { .. }) {
         // Ended is what a cancellation is after; everything else comes too late.
         return match act {
             Act::CancelAtPeriodEnd { .. } => Ok(done_before()),

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use super::world::{World, draft, percent};
 
 /// Runs a future until it was woken `steps` times, then drops it where it stands, as a killed process would.
-async fn killed_after<F: Future>(steps: usize, future: F) -> Option<F::Output> {
+pub async fn killed_after<F: Future>(steps: usize, future: F) -> Option<F::Output> {
     let mut future: Pin<Box<F>> = Box::pin(future);
     let mut left = steps;
     std::future::poll_fn(move |cx| {

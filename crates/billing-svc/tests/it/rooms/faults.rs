@@ -20,6 +20,8 @@ pub enum Fault {
     AnswerLost,
     /// It answers "taken" and does nothing.
     Forgets,
+    /// No answer, and it is done when [`Faults::on_the_way`] was asked for it and somebody does it.
+    Late,
 }
 
 /// What is to go wrong, and what was asked.
@@ -28,6 +30,8 @@ pub struct Faults {
     acts: Arc<Mutex<VecDeque<Fault>>>,
     pages: Arc<Mutex<VecDeque<Fault>>>,
     down: Arc<Mutex<bool>>,
+    aside: Arc<Mutex<bool>>,
+    late: Arc<Mutex<Vec<(ExternalId, Act, IdempotencyKey)>>>,
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
 
@@ -45,6 +49,23 @@ impl Faults {
     /// Nothing answers any more, or everything does again.
     pub fn down(&self, down: bool) {
         *self.down.lock().unwrap() = down;
+    }
+
+    /// What follows is somebody else's doing: nothing of it fails, and nobody counts it.
+    pub fn aside(&self, aside: bool) {
+        *self.aside.lock().unwrap() = aside;
+    }
+
+    /// What was sent and has not arrived; whoever takes it lets it arrive.
+    pub fn on_the_way(&self) -> Vec<(ExternalId, Act, IdempotencyKey)> {
+        std::mem::take(&mut *self.late.lock().unwrap())
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn forget(&self) {
+        self.down(false);
+        self.acts.lock().unwrap().clear();
+        self.pages.lock().unwrap().clear();
     }
 
     /// Every act asked for: its name and its key.
@@ -98,6 +119,9 @@ impl Provider for Faulty {
         act: &Act,
         key: &IdempotencyKey,
     ) -> Result<Receipt, ProviderError> {
+        if *self.faults.aside.lock().unwrap() {
+            return self.inner.apply(subscription, act, key).await;
+        }
         self.faults.check()?;
         self.faults.asked.lock().unwrap().push((act.name().to_owned(), key.as_str().to_owned()));
         let fault = self.faults.acts.lock().unwrap().pop_front();
@@ -106,6 +130,11 @@ impl Provider for Faulty {
                 Err(ProviderError::Refused { slug: "no".into(), message: "on demand".into() })
             }
             Some(Fault::NoAnswer) => Err(no_answer()),
+            Some(Fault::Late) => {
+                let sent = (subscription.clone(), act.clone(), key.clone());
+                self.faults.late.lock().unwrap().push(sent);
+                Err(no_answer())
+            }
             Some(Fault::Forgets) => Ok(Receipt::default()),
             Some(Fault::AnswerLost) => {
                 self.inner.apply(subscription, act, key).await?;

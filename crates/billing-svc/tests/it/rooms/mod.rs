@@ -2,14 +2,15 @@
 
 mod by_hand;
 mod claims;
-mod crashes;
+pub mod crashes;
 mod customers;
-mod faults;
+pub mod faults;
 mod inbound;
+mod mended;
 mod offers;
 mod stripe;
 mod subscriptions;
 mod syncs;
-mod world;
+pub mod world;
 
 use faults::Fault;

@@ -121,7 +121,10 @@ impl World {
             Ok(Arc::new(Faulty { inner, faults: faults.clone() }) as Arc<dyn Provider>)
         });
         let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
-        let directory = Directory::fixed([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
+        // And those that histories make up as they go.
+        let made_up = (0..10_000).map(|n| (format!("cph_{n}"), format!("com_h{n}")));
+        let known = made_up.chain([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
+        let directory = Directory::fixed(known);
         let rooms =
             Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory).await.unwrap();
         in_background(rooms.inserts.clone().run(CancellationToken::new()));
