@@ -3,6 +3,7 @@
 
 mod model;
 mod ops;
+pub mod rotate;
 mod rpc;
 pub(crate) mod store;
 mod sync;

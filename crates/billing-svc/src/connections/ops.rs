@@ -290,6 +290,6 @@ fn noted(c: &Connection, outcome: std::result::Result<(), &ProviderError>) -> Co
 }
 
 /// What a sealed secret is bound to.
-fn place(scope: &Scope, kind: ProviderKind, what: &str) -> String {
+pub(super) fn place(scope: &Scope, kind: ProviderKind, what: &str) -> String {
     format!("{}/{}/{}/{what}", scope.company, scope.mode.as_str(), kind.as_str())
 }

@@ -67,4 +67,28 @@ impl ConnectionStore {
         };
         self.repo.across().list(query, 20).await
     }
+
+    /// Those with a secret that is not in an envelope of this master key, over all companies, but these.
+    pub async fn sealed_otherwise(
+        &self,
+        key_id: &str,
+        but: &[String],
+    ) -> Result<Vec<Stored<Connection>>, store::Error> {
+        let query = doc! { "$and": [sealed_otherwise(key_id), { "_id": { "$nin": but } }] };
+        self.repo.across().list(query, 100).await
+    }
+
+    /// How many there are.
+    pub async fn count_sealed_otherwise(&self, key_id: &str) -> Result<u64, store::Error> {
+        self.repo.across().count(sealed_otherwise(key_id)).await
+    }
+}
+
+fn sealed_otherwise(key_id: &str) -> bson::Document {
+    let outdated = doc! { "$or": [{ "key_id": { "$ne": key_id } }, { "data_key": null }] };
+    doc! { "$or": [
+        { "body.secret.key_id": { "$exists": true, "$ne": key_id } },
+        { "body.secret.key_id": { "$exists": true }, "body.secret.data_key": null },
+        { "body.webhook_secrets": { "$elemMatch": outdated } },
+    ] }
 }
