@@ -61,6 +61,15 @@ impl Settings {
         Ok(settings)
     }
 
+    /// A port for something beside the services, the same each time.
+    pub fn reserve(&mut self, folder: &std::path::Path, name: &str) -> Result<()> {
+        if !self.ports.contains_key(name) {
+            self.ports.insert(name.into(), servers::free_port()?);
+            files::write(&folder.join("settings.json"), &serde_json::to_string_pretty(&self)?)?;
+        }
+        Ok(())
+    }
+
     pub fn port(&self, service: &str) -> u16 {
         self.ports.get(service).copied().unwrap_or(0)
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::dev::{SERVICES, Settings};
 use crate::process::Slot;
-use crate::{files, up};
+use crate::{fakes, files, up};
 
 /// Stops what `up` started; nothing of ours is left running.
 pub fn down() -> Result<()> {
@@ -21,7 +21,9 @@ pub fn down() -> Result<()> {
 /// Stops what runs from a folder: the door first, the servers last.
 pub fn stop(folder: &Path) -> Result<Vec<&'static str>> {
     let mut stopped = Vec::new();
-    for name in ["gateway", "stack"].into_iter().chain(SERVICES).chain(["nats-server", "mongod"]) {
+    for name in
+        ["gateway", "stack"].into_iter().chain(fakes::NAMES).chain(SERVICES).chain(["nats-server", "mongod"])
+    {
         if Slot::new(folder, name).stop(Duration::from_secs(25))? {
             stopped.push(name);
         }

@@ -4,6 +4,7 @@ mod bench;
 mod debs;
 mod dev;
 mod down;
+mod fakes;
 mod files;
 mod fuzz;
 mod openapi;

@@ -13,6 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::dev::{self, SERVICES, Settings};
+use crate::fakes::{self, Fake};
 use crate::process::Slot;
 use crate::servers::{self, Servers};
 use crate::{files, shell};
@@ -34,13 +35,17 @@ pub struct Options {
     /// Where the gateway listens.
     #[arg(long)]
     port: Option<u16>,
+    /// A fake billing provider beside the system, to connect a company to.
+    #[arg(long, value_enum, value_name = "FAKE")]
+    with: Vec<Fake>,
 }
 
 pub fn up(options: &Options) -> Result<()> {
     let begun = Instant::now();
     let lock = files::lock()?;
     let folder = files::dev("");
-    let settings = Settings::open(&folder, options.port)?;
+    let mut settings = Settings::open(&folder, options.port)?;
+    fakes::settings(&folder, &options.with, &mut settings)?;
 
     // Said before anything is built; what runs of ours makes room by itself.
     let ours =
@@ -59,9 +64,11 @@ pub fn up(options: &Options) -> Result<()> {
         step("loading the demo company");
         load_into(&binaries.join("stack"), &folder, &["--demo".into()])?;
     }
+    let connect = fakes::start(&folder, &options.with, &settings, &binaries, &read_endpoints(&folder)?)?;
     drop(lock);
     println!("\nready after {} s\n", begun.elapsed().as_secs());
     print!("{}", what_to_try(&read_endpoints(&folder)?, !options.empty));
+    print!("{connect}");
     if options.detach {
         println!("\n`cargo xtask down` stops everything.");
         return Ok(());

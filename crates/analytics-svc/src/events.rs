@@ -15,7 +15,7 @@ use proto::events::{
 };
 
 use crate::analytics::{Heard, Overviews, Redemption, SessionTold};
-use crate::facts::{Customers, FlowEnd, Moves, Profile, Raw, Subscription, Told, flatten};
+use crate::facts::{Customers, FlowEnd, Moves, Profile, Raw, Returned, Subscription, Told, flatten};
 use crate::persona::{Board, Tally};
 use crate::rules::Value;
 
@@ -232,6 +232,11 @@ fn about_customer(incoming: &Incoming, sequence: i64, data: &Data) -> Option<(St
         Data::PaymentChanged(p) if incoming.kind == "payment.failed" => {
             let told = Told::PaymentFailed { event: incoming.id.clone(), at: incoming.occurred_at };
             Some((p.customer_id.clone(), told))
+        }
+        Data::PaymentChanged(p) if ["payment.refunded", "payment.disputed"].contains(&&*incoming.kind) => {
+            let disputed = incoming.kind == "payment.disputed";
+            let returned = Returned { at: incoming.occurred_at, amount: money(p.amount.as_ref()), disputed };
+            Some((p.customer_id.clone(), Told::Returned { event: incoming.id.clone(), returned }))
         }
         Data::FlowSessionChanged(f) if !f.holdout => {
             let end = FlowEnd { sequence, state: f.state.clone() };

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::connections::Connection;
 use crate::customers::Customer;
+use crate::inbound::{About, Event, Whose};
+use crate::providers::ProviderKind;
 use crate::redemption::{Redemption, State};
 use crate::subscription::Subscription;
 
@@ -113,17 +115,34 @@ impl Stamp<'_> {
             customer_id: s.customer_id.clone(),
             amount: Some(money(s.invoice())),
             attempt: s.failed_payments,
+            provider: s.provider.as_str().into(),
+            invoice: String::new(),
         };
         let kind = if failed { "payment.failed" } else { "payment.recovered" };
-        let said = format!(
-            "{}/{}/{}/{provider_event}",
-            self.scope.company,
-            self.scope.mode.as_str(),
-            s.provider.as_str()
-        );
+        self.event_as(self.id_of(s.provider, provider_event), kind, Data::PaymentChanged(data))
+    }
+
+    /// `payment.refunded` or `payment.disputed`, as the provider says it. Its id follows from the provider's event.
+    pub fn money_went_back(self, e: &Event, whose: &Whose) -> Outgoing {
+        let data = proto::events::PaymentChanged {
+            subscription_id: whose.subscription.clone(),
+            customer_id: whose.customer.clone(),
+            amount: e.amount.map(money),
+            attempt: 0,
+            provider: e.provider.as_str().into(),
+            invoice: e.invoice.clone().unwrap_or_default(),
+        };
+        let kind = if e.about == About::Dispute { "payment.disputed" } else { "payment.refunded" };
+        let id = self.id_of(e.provider, &e.external_id);
+        Stamp { at: e.occurred_at, ..self }.event_as(id, kind, Data::PaymentChanged(data))
+    }
+
+    /// An event's id that follows from the provider's: the same news told twice is one event.
+    fn id_of(self, provider: ProviderKind, provider_event: &str) -> String {
+        let (company, mode) = (&self.scope.company, self.scope.mode.as_str());
+        let said = format!("{company}/{mode}/{}/{provider_event}", provider.as_str());
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, said.as_bytes());
-        let id = format!("evt_{}", hex::encode(&hash.as_ref()[..16]));
-        self.event_as(id, kind, Data::PaymentChanged(data))
+        format!("evt_{}", hex::encode(&hash.as_ref()[..16]))
     }
 
     /// `redemption.<state>`.

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use config::Config;
 use connections::{Connections, Opener, Syncs};
 use customers::Customers;
-use inbound::{Inbound, Worker};
+use inbound::{Gaps, Inbound, Worker};
 use offer::{Ledgers, Offers};
 use redemption::Redemptions;
 use store::Leases;
@@ -58,6 +58,7 @@ pub struct Rooms {
     pub redemptions: Redemptions,
     pub inbound: Inbound,
     pub worker: Worker,
+    pub gaps: Gaps,
     pub leases: Leases,
     /// Writes received events; its `run` is a task of the service.
     pub inserts: Inserter<inbound::Event>,
@@ -120,6 +121,13 @@ impl Rooms {
             clock.clone(),
             wake,
         );
+        let gaps = Gaps::new(
+            connections.clone(),
+            inbound.clone(),
+            subscriptions.clone(),
+            leases.clone(),
+            clock.clone(),
+        );
         let releases = request_lock::ReleaseStore::open(db, clock.clone()).await?;
         let locks = request_lock::Locks::new(leases.clone(), releases, clock);
         Ok(Self {
@@ -131,6 +139,7 @@ impl Rooms {
             redemptions,
             inbound,
             worker,
+            gaps,
             leases,
             inserts,
             locks,
@@ -179,11 +188,12 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         redemptions,
         inbound,
         worker,
+        gaps,
         leases: _,
         inserts,
         locks,
     } = rooms;
-    let connection_room = connections::Rpc { connections, syncs: syncs.clone() };
+    let connection_room = connections::Rpc { connections, syncs: syncs.clone(), inbound: inbound.clone() };
     let offer_room = offer::Rpc { offers, redemptions: redemptions.clone() };
     let inbound_room = pb::inbound_service_server::InboundServiceServer::new(inbound::Rpc(inbound));
     let customer_room = pb::customer_service_server::CustomerServiceServer::new(customers::Rpc(customers));
@@ -221,6 +231,7 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
         .task("inbox", move |stop| inserts.run(stop))
         .task("inbound", move |stop| worker.run(stop))
+        .task("gaps", move |stop| gaps.run(stop))
         .task("syncs", move |stop| syncs.run(stop))
         .task("redemptions", {
             let redemptions = redemptions.clone();

@@ -43,6 +43,9 @@ pub enum HttpError {
     /// Not sent: the host failed too often of late.
     #[error("the host failed too often; calls to it are held back for a while")]
     CircuitOpen,
+    /// Not sent: the account was asked as often as it may be.
+    #[error("the account may not be asked more often just now")]
+    Held { after: Duration },
     /// No answer in time. It may have been carried out.
     #[error("no answer in time")]
     Timeout,

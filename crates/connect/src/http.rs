@@ -17,6 +17,7 @@ use url::{Host, Url};
 pub use crate::answer::{Answer, HttpError};
 use crate::breaker::Breakers;
 use crate::net;
+use crate::pace::Pace;
 
 /// The longest wait a server may ask for and get; beyond it the call ends and its caller decides.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -98,6 +99,7 @@ impl Http {
             repeatable: safe,
             timeout: None,
             judge: worth_repeating,
+            pace: None,
         }
     }
 }
@@ -122,6 +124,7 @@ pub struct Call {
     repeatable: bool,
     timeout: Option<Duration>,
     judge: Judge,
+    pace: Option<Arc<Pace>>,
 }
 
 impl Call {
@@ -202,6 +205,11 @@ impl Call {
         Self { judge, ..self }
     }
 
+    /// Every attempt waits for a turn of the account, and its answer corrects the pace.
+    pub fn paced(self, pace: &Arc<Pace>) -> Self {
+        Self { pace: Some(pace.clone()), ..self }
+    }
+
     /// Sends the call, again where that is safe and may help, and reads the answer, whatever its status.
     pub async fn send(self) -> Result<Answer, HttpError> {
         let url = self.url.clone()?;
@@ -251,6 +259,9 @@ impl Call {
         if !breakers.admits(host, Instant::now()) {
             return Err(HttpError::CircuitOpen);
         }
+        if let Some(pace) = &self.pace {
+            pace.turn().await?;
+        }
         let span = tracing::info_span!(
             "http_out",
             otel.kind = "client",
@@ -262,6 +273,9 @@ impl Call {
         let start = Instant::now();
         let outcome = self.exchange(url).instrument(span.clone()).await;
         let status = outcome.as_ref().map_or(0, |a| a.status);
+        if let (Some(pace), Ok(answer)) = (&self.pace, &outcome) {
+            pace.heard(status, &answer.headers);
+        }
         span.record("http.response.status_code", status);
         let labels = [("system", self.system.to_owned()), ("status", format!("{}xx", status / 100))];
         metrics::counter!("outgoing_requests_total", &labels).increment(1);

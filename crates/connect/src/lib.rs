@@ -6,5 +6,6 @@ pub mod breaker;
 pub mod http;
 pub mod net;
 pub mod objects;
+pub mod pace;
 pub mod sas;
 pub mod sign;

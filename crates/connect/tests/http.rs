@@ -166,3 +166,38 @@ impl std::io::Write for Log {
         Ok(())
     }
 }
+
+#[tokio::test]
+async fn an_account_that_is_asked_too_often_is_left_alone_and_others_are_not() {
+    let (url, seen) =
+        server(vec![answer("429 x", "retry-after: 60\r\n", ""), answer("200 OK", "", "{}")]).await;
+    let (http, clock) = (http(true), kit::clock::MovedClock::default());
+    let paces = connect::pace::Paces::new(Arc::new(clock.clone()));
+    let allowance = connect::pace::Allowance::per_second(20);
+    let (ours, theirs) =
+        (paces.of("test", &"key_1".into(), allowance), paces.of("test", &"key_2".into(), allowance));
+    let call = |pace| http.call("test", "read", Method::GET, &url).paced(pace).send();
+    assert_eq!(call(&ours).await.unwrap().status, 429);
+    let held = call(&ours).await.err().unwrap();
+    assert!(matches!(held, HttpError::Held { after } if after > Duration::from_secs(50)), "{held}");
+    assert_eq!(seen.load(Ordering::SeqCst), 1, "it was not sent, nor waited for");
+    assert_eq!(call(&theirs).await.unwrap().status, 200);
+    clock.advance(jiff::SignedDuration::from_secs(61));
+    let again = paces.of("test", &"key_1".into(), allowance);
+    assert_eq!(call(&again).await.unwrap().status, 200, "the same account, whoever asks");
+}
+
+#[tokio::test]
+async fn a_sync_leaves_room_for_somebody_who_waits() {
+    let (url, seen) = server(vec![answer("200 OK", "", "{}")]).await;
+    let (http, clock) = (http(true), kit::clock::MovedClock::default());
+    let paces = connect::pace::Paces::new(Arc::new(clock.clone()));
+    // One in ten minutes: a bucket that does not fill while the test runs.
+    let pace = paces.of("test", &"key".into(), connect::pace::Allowance::per_minute(1));
+    let call = || http.call("test", "read", Method::GET, &url).paced(&pace).send();
+    assert_eq!(connect::pace::in_background(call()).await.unwrap().status, 200);
+    assert!(matches!(connect::pace::in_background(call()).await, Err(HttpError::Held { .. })));
+    assert_eq!(call().await.unwrap().status, 200, "the reserve");
+    assert!(matches!(call().await, Err(HttpError::Held { .. })));
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+}

@@ -38,6 +38,11 @@ impl<'a, T: Record> Across<'a, T> {
         raws.iter().map(read).collect()
     }
 
+    /// How many match.
+    pub async fn count(&self, filter: Document) -> Result<u64> {
+        self.0.raw.count_documents(filter).await.map_err(Repo::<T>::error)
+    }
+
     /// The companies and modes that have any that match.
     pub async fn scopes(&self, filter: Document) -> Result<Vec<Scope>> {
         let pipeline = [

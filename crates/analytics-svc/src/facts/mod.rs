@@ -7,8 +7,8 @@ mod rpc;
 mod store;
 
 pub use model::{
-    Customer, Dated, Derived, FlowEnd, Known, Membership, Moves, PastMembership, Profile, Raw, Subscription,
-    Told, derive, fact_key, flatten,
+    Customer, Dated, Derived, FlowEnd, Known, Membership, Moves, PastMembership, Profile, Raw, Returned,
+    Subscription, Told, derive, fact_key, flatten,
 };
 pub use ops::{Customers, Seen};
 pub use rpc::Rpc;

@@ -53,6 +53,9 @@ pub struct Known {
     /// Failed payments of the last 90 days by the event's id.
     #[serde(default)]
     pub failures: BTreeMap<String, Dated>,
+    /// Refunds and disputes of the last 400 days by the event's id.
+    #[serde(default)]
+    pub returned: BTreeMap<String, Returned>,
     /// Ends of cancel flows by the session's id.
     #[serde(default)]
     pub flows: BTreeMap<String, FlowEnd>,
@@ -90,6 +93,15 @@ pub struct Subscription {
 pub struct Dated {
     #[serde(with = "store::time")]
     pub at: Timestamp,
+}
+
+/// Money that went back to a customer, or that they want back by their bank.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Returned {
+    #[serde(with = "store::time")]
+    pub at: Timestamp,
+    pub amount: Option<Money>,
+    pub disputed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,6 +146,7 @@ pub enum Told {
     Erased,
     Subscription { id: String, subscription: Subscription },
     PaymentFailed { event: String, at: Timestamp },
+    Returned { event: String, returned: Returned },
     Flow { session: String, end: FlowEnd },
 }
 
@@ -164,6 +177,9 @@ impl Customer {
             Told::PaymentFailed { event, at } => {
                 self.known.failures.insert(key_of(&event), Dated { at });
             }
+            Told::Returned { event, returned } => {
+                self.known.returned.insert(key_of(&event), returned);
+            }
             Told::Flow { session, end } => {
                 let session = key_of(&session);
                 let newer = self.known.flows.get(&session).is_none_or(|f| end.sequence >= f.sequence);
@@ -178,6 +194,9 @@ impl Customer {
     pub fn derive(&mut self, now: Timestamp) {
         let window = now.saturating_sub(SignedDuration::from_hours(24 * 90)).unwrap_or(Timestamp::MIN);
         self.known.failures.retain(|_, f| f.at >= window);
+        // A year of offers is compared with the year before.
+        let year = now.saturating_sub(SignedDuration::from_hours(24 * 400)).unwrap_or(Timestamp::MIN);
+        self.known.returned.retain(|_, r| r.at >= year);
         self.facts = derive(&self.known, now).into_iter().map(|f| (f.key, f.value)).collect();
         self.computed_at = Some(now);
     }
@@ -235,7 +254,7 @@ pub fn derive(known: &Known, now: Timestamp) -> Vec<Derived> {
     let mut put = |group, key: &str, value: Value, source, ages| {
         all.insert(key.to_owned(), Derived { group, key: key.to_owned(), value, source, ages });
     };
-    let Known { profile, subscriptions, failures, flows, usage, activity } = known;
+    let Known { profile, subscriptions, failures, returned, flows, usage, activity } = known;
     for (key, value) in &profile.attributes {
         put("firmographic", key, value.clone(), "customer", false);
     }
@@ -275,6 +294,12 @@ pub fn derive(known: &Known, now: Timestamp) -> Vec<Derived> {
     let window = now.saturating_sub(SignedDuration::from_hours(24 * 90)).unwrap_or(Timestamp::MIN);
     let failed = failures.values().filter(|f| f.at >= window).count();
     put("billing", "failed_payments_90d", number(failed), "payments", failed > 0);
+    for (key, disputed) in [("refunds_90d", false), ("disputes_90d", true)] {
+        let count = returned.values().filter(|r| r.disputed == disputed && r.at >= window).count();
+        if count > 0 {
+            put("billing", key, number(count), "payments", true);
+        }
+    }
     let ended = |state: &str| flows.values().filter(|f| f.state == state).count();
     put("survey", "earlier_saves", number(ended("saved")), "flow", false);
     put("survey", "earlier_cancels", number(ended("canceled")), "flow", false);

@@ -132,6 +132,30 @@ async fn invariant_9_the_same_events_again_in_any_order_change_nothing() {
 }
 
 #[tokio::test]
+async fn refunds_and_disputes_are_facts_of_a_customer() {
+    let world = World::new().await;
+    let back = |kind: &str, n: i64| {
+        let data = PaymentChanged { customer_id: "cus_00001".into(), ..Default::default() };
+        world.incoming(kind, &format!("inb_{n}"), 1, Data::PaymentChanged(data))
+    };
+    let events = [
+        world.customer(1, 1),
+        world.subscription(1, 1, "active", 3),
+        back("payment.refunded", 1),
+        back("payment.refunded", 2),
+        back("payment.disputed", 3),
+    ];
+    world.tell(&events).await;
+    world.tell(&events).await;
+    let seen = world.rooms.customers.see(&world.scope, "ext-1").await.unwrap().unwrap();
+    assert_eq!(
+        (&seen.facts["refunds_90d"], &seen.facts["disputes_90d"]),
+        (&Value::from(2.0), &Value::from(1.0))
+    );
+    assert_eq!(seen.facts["failed_payments_90d"], Value::from(0.0));
+}
+
+#[tokio::test]
 async fn events_of_two_families_at_once_lose_nothing() {
     let world = World::new().await;
     world.active(persona("everybody", Rule::All(Vec::new()), None)).await;

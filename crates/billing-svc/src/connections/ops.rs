@@ -8,7 +8,7 @@ use moka::future::Cache;
 use serde_json::json;
 use store::Stored;
 
-use super::model::{Connection, Status, Sync};
+use super::model::{Connection, Status, Sync, Watch};
 use super::store::ConnectionStore;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
@@ -35,6 +35,9 @@ pub struct Connections {
     open: Cache<(Scope, ProviderKind), Option<Arc<dyn Provider>>>,
 }
 
+/// How often a note is tried again that somebody else came before.
+const TRIES: usize = 8;
+
 /// How long another replica's change of a connection may go unseen.
 const KEPT: Duration = Duration::from_secs(20);
 
@@ -56,6 +59,11 @@ impl Connections {
     ) -> Self {
         let open = Cache::builder().max_capacity(10_000).time_to_live(KEPT).build();
         Self { store, vault, opener, stripe_url, clock, open }
+    }
+
+    /// The time, as connections count it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Stored<Connection>>> {
@@ -141,6 +149,7 @@ impl Connections {
         next.account_id = account.id;
         next.account_name = keys.account_name.filter(|n| !n.is_empty()).unwrap_or(account.name);
         next.last_error = String::new();
+        next.warning = String::new();
         let stored = match known {
             None => {
                 let id = kit::id::new("con");
@@ -200,8 +209,65 @@ impl Connections {
         }
         let cursor = read.body.changes_from.clone().filter(|_| since.is_some()).unwrap_or_default();
         let sync = Sync::start(cursor, since, self.clock.now());
+        // Nothing to compare with before everything was read once.
+        let sync = if read.body.last_sync_at.is_some() { sync.comparing() } else { sync };
         let next = Connection { sync: Some(sync), ..read.body.clone() };
         self.save(caller, &read, next, "connection.sync").await
+    }
+
+    /// Starts the syncs that are due by themselves.
+    pub(super) async fn start_due(&self) -> Result<()> {
+        let now = self.clock.now();
+        for read in self.store.resting(now).await? {
+            let Some(sync) = read.body.due_sync(now) else { continue };
+            match self.note(&read, Connection { sync: Some(sync), ..read.body.clone() }).await {
+                // Another replica started it, or somebody changed the keys.
+                Ok(_) | Err(Error::Store(store::Error::Stale(_))) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Those whose provider is to be asked what never arrived.
+    pub async fn to_watch(&self) -> Result<Vec<Stored<Connection>>> {
+        Ok(self.store.to_watch(self.clock.now()).await?)
+    }
+
+    /// Notes a look for what never arrived.
+    pub async fn watched(
+        &self,
+        scope: &Scope,
+        kind: ProviderKind,
+        looked: impl Fn(&Watch) -> Watch,
+    ) -> Result<()> {
+        self.noting(scope, kind, |c| Connection { watch: looked(&c.watch), ..c.clone() }).await
+    }
+
+    /// Notes what works and should be looked at.
+    pub async fn warned(&self, scope: &Scope, kind: ProviderKind, warning: &str) -> Result<()> {
+        self.noting(scope, kind, |c| Connection { warning: warning.to_owned(), ..c.clone() }).await
+    }
+
+    /// Notes something whatever else is noted meanwhile.
+    async fn noting(
+        &self,
+        scope: &Scope,
+        kind: ProviderKind,
+        next: impl Fn(&Connection) -> Connection,
+    ) -> Result<()> {
+        for _ in 0..TRIES {
+            let Some(read) = self.store.of(scope, kind).await? else { return Ok(()) };
+            let next = next(&read.body);
+            if next == read.body {
+                return Ok(());
+            }
+            match self.note(&read, next).await {
+                Err(Error::Store(store::Error::Stale(_))) => {}
+                other => return other.map(|_| ()),
+            }
+        }
+        Err(Error::Busy)
     }
 
     /// Those whose sync is to go on.
@@ -290,6 +356,6 @@ fn noted(c: &Connection, outcome: std::result::Result<(), &ProviderError>) -> Co
 }
 
 /// What a sealed secret is bound to.
-fn place(scope: &Scope, kind: ProviderKind, what: &str) -> String {
+pub(super) fn place(scope: &Scope, kind: ProviderKind, what: &str) -> String {
     format!("{}/{}/{}/{what}", scope.company, scope.mode.as_str(), kind.as_str())
 }

@@ -1,22 +1,33 @@
 //! Connections over gRPC. No secret leaves by here: only fingerprints do.
 
-use kit::{Caller, SecretString};
+use kit::{Caller, SecretString, Timestamp};
 use proto::billing as pb;
 use proto::billing::connection_service_server::ConnectionService;
 use store::Stored;
 use tonic::{Request, Response, Status as GrpcStatus};
 
-use super::model::{Connection, Status, Sync};
+use super::model::{Connection, Drift, Drifted, Status, Sync, SyncState, Watch};
 use super::ops::{Connections, Keys};
 use super::sync::Syncs;
 use crate::error::Error;
 use crate::events::money;
+use crate::inbound::{Inbound, Lag};
 use crate::providers::{self, Abilities, Ability, Cut, ProviderKind, Term};
 use crate::subscription::interval_to;
 
 pub(crate) struct Rpc {
     pub connections: Connections,
     pub syncs: Syncs,
+    pub inbound: Inbound,
+}
+
+impl Rpc {
+    /// A connection and how far behind its events are.
+    async fn shown(&self, stored: Stored<Connection>) -> Reply<pb::Connection> {
+        let lag = self.inbound.lag(&stored.scope, stored.body.provider).await.map_err(wrong)?;
+        let now = self.connections.now();
+        Ok(Response::new(connection_to(stored, lag, now)))
+    }
 }
 
 type Reply<T> = Result<Response<T>, GrpcStatus>;
@@ -44,7 +55,7 @@ impl ConnectionService for Rpc {
             account_name: given(account_name),
         };
         let stored = self.connections.put(&caller, keys).await.map_err(wrong)?;
-        Ok(Response::new(connection_to(stored)))
+        self.shown(stored).await
     }
 
     async fn list_connections(
@@ -53,7 +64,10 @@ impl ConnectionService for Rpc {
     ) -> Reply<pb::ListConnectionsResponse> {
         let caller = Caller::of(&request)?;
         let all = self.connections.list(&caller).await.map_err(wrong)?;
-        let items = all.into_iter().map(connection_to).collect();
+        let mut items = Vec::with_capacity(all.len());
+        for stored in all {
+            items.push(self.shown(stored).await?.into_inner());
+        }
         Ok(Response::new(pb::ListConnectionsResponse { items, next_cursor: String::new() }))
     }
 
@@ -61,7 +75,7 @@ impl ConnectionService for Rpc {
         let caller = Caller::of(&request)?;
         let scope = caller.scope().map_err(|f| kit::error::status(&f))?;
         let stored = self.connections.get(scope, kind(&request.get_ref().provider)?).await.map_err(wrong)?;
-        Ok(Response::new(connection_to(stored)))
+        self.shown(stored).await
     }
 
     async fn delete_connection(
@@ -71,14 +85,14 @@ impl ConnectionService for Rpc {
         let caller = Caller::of(&request)?;
         let kind = kind(&request.get_ref().provider)?;
         let stored = self.connections.remove(&caller, kind).await.map_err(wrong)?;
-        Ok(Response::new(connection_to(stored)))
+        self.shown(stored).await
     }
 
     async fn test_connection(&self, request: Request<pb::TestConnectionRequest>) -> Reply<pb::Connection> {
         let caller = Caller::of(&request)?;
         let kind = kind(&request.get_ref().provider)?;
         let stored = self.connections.test(&caller, kind).await.map_err(wrong)?;
-        Ok(Response::new(connection_to(stored)))
+        self.shown(stored).await
     }
 
     async fn sync_connection(&self, request: Request<pb::SyncConnectionRequest>) -> Reply<pb::Connection> {
@@ -87,7 +101,7 @@ impl ConnectionService for Rpc {
         let since = since.as_ref().and_then(kit::time::from_proto);
         let stored = self.connections.start_sync(&caller, kind(&provider)?, since).await.map_err(wrong)?;
         self.syncs.wake();
-        Ok(Response::new(connection_to(stored)))
+        self.shown(stored).await
     }
 
     async fn get_catalog(&self, request: Request<pb::GetCatalogRequest>) -> Reply<pb::Catalog> {
@@ -109,7 +123,7 @@ impl ConnectionService for Rpc {
     }
 }
 
-fn connection_to(stored: Stored<Connection>) -> pb::Connection {
+fn connection_to(stored: Stored<Connection>, lag: Lag, now: Timestamp) -> pb::Connection {
     let Stored { id: _, version, created_at, updated_at, body, .. } = stored;
     let Connection {
         provider,
@@ -123,7 +137,16 @@ fn connection_to(stored: Stored<Connection>) -> pb::Connection {
         last_error,
         sync,
         changes_from: _,
+        last_full_at,
+        next_sync_at,
+        watch,
+        warning,
     } = body;
+    let Watch { cursor: _, looked_at, due_at: _, missed, failures: _ } = watch;
+    // What is being read in is as far behind as the reading is old.
+    let reading = sync.as_ref().filter(|s| s.state == SyncState::Running);
+    let reading = reading.map_or(0, |s| now.duration_since(s.started_at).as_secs());
+    let lag_seconds = lag.seconds(now).max(u64::try_from(reading).unwrap_or(0));
     pb::Connection {
         provider: provider.as_str().into(),
         status: status_to(status).into(),
@@ -139,6 +162,13 @@ fn connection_to(stored: Stored<Connection>) -> pb::Connection {
         last_sync_at: last_sync_at.map(kit::time::to_proto),
         last_error,
         sync: sync.map(sync_to),
+        lag_seconds,
+        last_event_at: lag.newest_done.map(kit::time::to_proto),
+        next_sync_at: next_sync_at.map(kit::time::to_proto),
+        last_full_sync_at: last_full_at.map(kit::time::to_proto),
+        events_missed: missed,
+        events_looked_at: looked_at.map(kit::time::to_proto),
+        warning,
         created_at: Some(kit::time::to_proto(created_at)),
         updated_at: Some(kit::time::to_proto(updated_at)),
         version,
@@ -159,7 +189,18 @@ fn sync_to(sync: Sync) -> pb::SyncProgress {
         cursor: _,
         due_at: _,
         failures: _,
+        full,
+        compares,
+        sweeping: _,
+        drift,
     } = sync;
+    let Drift { missing, stale, changed, vanished, examples } = drift;
+    let example = |d: Drifted| {
+        let Drifted { subscription, kind, fields } = d;
+        pb::DriftExample { subscription, kind, fields }
+    };
+    let examples = examples.into_iter().map(example).collect();
+    let drift = pb::Drift { missing, stale, changed, vanished, examples };
     pb::SyncProgress {
         state: state.as_str().into(),
         customers,
@@ -170,6 +211,8 @@ fn sync_to(sync: Sync) -> pb::SyncProgress {
         ended_at: ended_at.map(kit::time::to_proto),
         since: since.map(kit::time::to_proto),
         error,
+        full,
+        drift: compares.then_some(drift),
     }
 }
 

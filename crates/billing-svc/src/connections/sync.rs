@@ -10,11 +10,11 @@ use store::{Leases, Stored};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::model::{Connection, PageRead, Sync};
+use super::model::{Connection, Drift, PageRead, Sync};
 use super::ops::Connections;
 use crate::customers::Customers;
 use crate::error::{Error, Result};
-use crate::providers::{Change, ChangePage, Cursor};
+use crate::providers::{Change, ChangePage, Cursor, ProviderKind};
 use crate::request_lock;
 use crate::subscription::Subscriptions;
 
@@ -51,7 +51,8 @@ impl Syncs {
     /// Works until stopped.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            if let Err(e) = self.round(&stop).await {
+            // Nobody waits for it: whoever does comes first at the provider.
+            if let Err(e) = connect::pace::in_background(self.due_round(&stop)).await {
                 tracing::warn!(error = %e, "syncs cannot go on: {e}");
             }
             tokio::select! {
@@ -61,6 +62,16 @@ impl Syncs {
             }
         }
         Ok(())
+    }
+
+    async fn due_round(&self, stop: &CancellationToken) -> Result<()> {
+        self.start_due().await?;
+        self.round(stop).await
+    }
+
+    /// Starts the syncs that are due by themselves.
+    pub async fn start_due(&self) -> Result<()> {
+        self.connections.start_due().await
     }
 
     /// Goes on with every sync that is due.
@@ -92,18 +103,8 @@ impl Syncs {
             let next = match self.page(&read, &sync).await {
                 Ok(Page { next, done, read: count }) => {
                     let sync = sync.page(count, next.as_str().to_owned(), done, now);
-                    Connection {
-                        status: read.body.status.after(Ok(())),
-                        last_sync_at: if done { Some(now) } else { read.body.last_sync_at },
-                        changes_from: if done {
-                            Some(sync.cursor.clone())
-                        } else {
-                            read.body.changes_from.clone()
-                        },
-                        last_error: String::new(),
-                        sync: Some(sync),
-                        ..read.body.clone()
-                    }
+                    let status = read.body.status.after(Ok(()));
+                    Connection { status, ..read.body.stepped(sync, now) }
                 }
                 Err(e) => {
                     let text = format!("{}: {e}", e.slug());
@@ -113,8 +114,8 @@ impl Syncs {
                         Error::Store(_) | Error::Busy => (read.body.status, true),
                         _ => (read.body.status, false),
                     };
-                    let sync = sync.stumbled(text.clone(), passing, now);
-                    Connection { status, last_error: text, sync: Some(sync), ..read.body.clone() }
+                    let sync = sync.stumbled(text, passing, now);
+                    Connection { status, ..read.body.stepped(sync, now) }
                 }
             };
             let stumbled = next.sync.as_ref().is_some_and(|s| s.failures > 0);
@@ -133,10 +134,11 @@ impl Syncs {
         if let Some(sync) = &read.body.sync {
             tracing::info!(
                 provider = read.body.provider.as_str(),
-                "a sync ended: {} customers, {} subscriptions, {} pages",
+                "a sync ended: {} customers, {} subscriptions, {} pages, {} that had drifted",
                 sync.customers,
                 sync.subscriptions,
-                sync.pages
+                sync.pages,
+                sync.drift.count()
             );
         }
         Ok(())
@@ -144,6 +146,9 @@ impl Syncs {
 
     async fn page(&self, read: &Stored<Connection>, sync: &Sync) -> Result<Page> {
         let (scope, kind) = (&read.scope, read.body.provider);
+        if sync.sweeping {
+            return self.sweep(read, sync).await;
+        }
         let provider = self.connections.provider(scope, kind).await?;
         let ChangePage { changes, next, done } = provider.changes(&Cursor::new(sync.cursor.clone())).await?;
         let (mut customers, mut subscriptions) = (Vec::new(), Vec::new());
@@ -158,13 +163,42 @@ impl Syncs {
         if !customers.is_empty() {
             self.customers.link_all(scope, kind, customers).await?;
         }
-        let mut rejected = 0;
+        let (mut rejected, mut drift) = (0, Drift::default());
         if !subscriptions.is_empty() {
+            let ids: Vec<_> = subscriptions.iter().map(|s| s.id.clone()).collect();
+            if sync.compares {
+                drift = self.subscriptions.drift(scope, kind, &subscriptions).await?;
+            }
             rejected = self.subscriptions.observe_all(scope, kind, subscriptions).await?;
+            if sync.compares {
+                self.subscriptions.heard_of(scope, kind, &ids, sync.started_at).await?;
+            }
         }
+        repaired(kind, &drift);
         let count =
-            PageRead { customers: of_customers, subscriptions: of_subscriptions - rejected, rejected };
+            PageRead { customers: of_customers, subscriptions: of_subscriptions - rejected, rejected, drift };
         Ok(Page { next, done, read: count })
+    }
+
+    /// Asks one by one for what the mirror has and did not appear while everything was read.
+    async fn sweep(&self, read: &Stored<Connection>, sync: &Sync) -> Result<Page> {
+        let (drift, done) =
+            self.subscriptions.sweep(&read.scope, read.body.provider, sync.started_at).await?;
+        repaired(read.body.provider, &drift);
+        let next = Cursor::new(sync.cursor.clone());
+        Ok(Page { next, done, read: PageRead { drift, ..PageRead::default() } })
+    }
+}
+
+fn repaired(kind: ProviderKind, drift: &Drift) {
+    let Drift { missing, stale, changed, vanished, examples: _ } = drift;
+    for (what, count) in
+        [("missing", missing), ("stale", stale), ("changed", changed), ("vanished", vanished)]
+    {
+        if *count > 0 {
+            metrics::counter!("billing_drift_repaired_total", "provider" => kind.as_str(), "kind" => what)
+                .increment(*count);
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kit::Timestamp;
+use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::providers::{Fact, FactKind, ProviderKind};
+use crate::providers::{Fact, FactKind, Heard, ProviderKind, Said};
 
 /// `received → processed | ignored | failed → dead`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,6 +43,7 @@ pub enum About {
     PaymentFailed,
     PaymentSucceeded,
     Dispute,
+    Refund,
     Nothing,
 }
 
@@ -54,7 +55,8 @@ impl From<FactKind> for About {
             FactKind::PaymentFailed => Self::PaymentFailed,
             FactKind::PaymentSucceeded => Self::PaymentSucceeded,
             FactKind::Dispute => Self::Dispute,
-            FactKind::Refund | FactKind::Catalog | FactKind::Other => Self::Nothing,
+            FactKind::Refund => Self::Refund,
+            FactKind::Catalog | FactKind::Other => Self::Nothing,
         }
     }
 }
@@ -101,6 +103,18 @@ pub struct Event {
     pub due_at: Timestamp,
     pub headers: BTreeMap<String, String>,
     pub raw: Raw,
+    /// What was refunded or is disputed.
+    #[serde(default)]
+    pub amount: Option<Money>,
+    /// The provider's id of the invoice it is about.
+    #[serde(default)]
+    pub invoice: Option<String>,
+    /// Written in another version of the provider's API than the one we pin.
+    #[serde(default)]
+    pub odd_version: Option<String>,
+    /// It never arrived: we asked for it.
+    #[serde(default)]
+    pub fetched: bool,
 }
 
 /// After how many failures an event is given up. With the growing waits this is about a day.
@@ -114,7 +128,9 @@ impl Event {
         raw: Raw,
         at: Timestamp,
     ) -> Self {
-        let Fact { id, kind, name, customer, subscription, occurred_at, provider_version, live: _ } = fact;
+        let Fact { id, kind, name, customer, subscription, occurred_at, provider_version, live: _, said } =
+            fact;
+        let Said { amount, invoice, odd_version } = said;
         let about = About::from(kind);
         let nothing = about == About::Nothing;
         Self {
@@ -134,7 +150,23 @@ impl Event {
             due_at: at,
             headers,
             raw,
+            amount,
+            invoice: invoice.map(|i| i.as_str().to_owned()),
+            odd_version,
+            fetched: false,
         }
+    }
+
+    /// One that we asked for, as it never arrived.
+    pub fn fetched(provider: ProviderKind, heard: Heard, at: Timestamp) -> Self {
+        let Heard { fact, raw } = heard;
+        let raw = Raw::of(raw.as_bytes());
+        Self { fetched: true, ..Self::received(provider, fact, BTreeMap::new(), raw, at) }
+    }
+
+    /// Whether others are to hear of money that went back, or may.
+    pub fn tells_of_money(&self) -> bool {
+        matches!(self.about, About::Refund | About::Dispute) && self.amount.is_some()
     }
 
     /// What it is about, by the provider's id: events of one subject are worked on in order.
@@ -195,6 +227,7 @@ mod tests {
             occurred_at: at(1),
             provider_version: 1,
             live: None,
+            said: Said::default(),
         }
     }
 

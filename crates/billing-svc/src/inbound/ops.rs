@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kit::{Caller, Mode, Page, PageRequest, Scope, SharedClock};
+use kit::{Caller, Mode, Page, PageRequest, Scope, SharedClock, Timestamp};
 use store::Stored;
 use tokio::sync::Notify;
 
-use super::model::{Event, Raw, State};
-use super::store::EventStore;
+use super::model::{Event, Raw};
+use super::store::{EventStore, Filter};
 use crate::connections::Connections;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
-use crate::providers::{Fact, InboundCall, ProviderKind};
+use crate::providers::{Fact, Heard, InboundCall, ProviderKind};
 use crate::upstream::Directory;
 
 /// The use cases of received events.
@@ -33,6 +33,26 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     pub body: bytes::Bytes,
 }
+
+/// How far behind a connection's events are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// When the oldest event happened that is not worked on yet.
+    pub oldest_open: Option<Timestamp>,
+    /// When the last event happened that was worked on.
+    pub newest_done: Option<Timestamp>,
+}
+
+impl Lag {
+    /// In seconds; zero when nothing waits.
+    pub fn seconds(&self, now: Timestamp) -> u64 {
+        let age = self.oldest_open.map_or(0, |at| now.duration_since(at).as_secs());
+        u64::try_from(age).unwrap_or(0)
+    }
+}
+
+/// About how many events one replay of a span puts back.
+pub const REPLAYED_AT_ONCE: u64 = 2_000;
 
 /// Headers worth keeping with the raw bytes: they tell how a call was signed, and hold no secret.
 const KEPT_HEADERS: [&str; 3] = ["content-type", "stripe-signature", "user-agent"];
@@ -119,20 +139,82 @@ impl Inbound {
     pub async fn list(
         &self,
         caller: &Caller,
-        state: Option<State>,
+        filter: &Filter,
         page: &PageRequest,
     ) -> Result<Page<Stored<Event>>> {
-        Ok(self.store.list(caller.scope()?, state, page).await?)
+        Ok(self.store.list(caller.scope()?, filter, page).await?)
+    }
+
+    /// How far behind the events of a connection are.
+    pub async fn lag(&self, scope: &Scope, kind: ProviderKind) -> Result<Lag> {
+        let oldest_open = self.store.oldest_open(scope, kind).await?;
+        Ok(Lag { oldest_open, newest_done: self.store.newest_done(scope, kind).await? })
+    }
+
+    /// Keeps events that never arrived, as if they had; how many those were. What is known already is left alone.
+    pub async fn fetched(&self, scope: &Scope, kind: ProviderKind, heard: Vec<Heard>) -> Result<u64> {
+        let now = self.clock.now();
+        let ids = heard.iter().map(|h| h.fact.id.as_str()).collect();
+        let unknown = self.store.unknown(scope, kind, ids).await?;
+        let mut missed = 0;
+        for heard in heard.into_iter().filter(|h| unknown.contains(&h.fact.id)) {
+            let (_, known) = self.keep(scope, kind, Event::fetched(kind, heard, now)).await?;
+            missed += u64::from(!known);
+        }
+        if missed > 0 {
+            self.wake.notify_one();
+        }
+        Ok(missed)
+    }
+
+    /// Puts what was received in a span of time back to be worked on, at most [`REPLAYED_AT_ONCE`] at a time, newest first;
+    /// how many, and whether there are more.
+    pub async fn replay_span(&self, caller: &Caller, filter: &Filter) -> Result<(u64, bool)> {
+        let scope = caller.scope()?;
+        let now = self.clock.now();
+        if filter.since.is_none_or(|since| since >= filter.until.unwrap_or(now)) {
+            return Err(Error::field("since", "span.empty", "must lie before `until`"));
+        }
+        let (mut replayed, mut page) = (0, PageRequest::new(kit::page::MAX_LIMIT, ""));
+        loop {
+            let found = self.store.list(scope, filter, &page).await?;
+            let ids: Vec<_> = found.items.iter().map(|e| e.id.as_str()).collect();
+            if let Some(first) = found.items.first().filter(|_| replayed == 0) {
+                self.replay_audited(caller, first, "inbound_event.replay_span").await?;
+                replayed += 1;
+            }
+            let rest = ids.get(usize::from(page.cursor.is_none())..).unwrap_or_default();
+            replayed += self.store.again(scope, filter, rest, now).await?;
+            match found.next_cursor {
+                Some(_) if replayed >= REPLAYED_AT_ONCE => {
+                    self.wake.notify_one();
+                    return Ok((replayed, true));
+                }
+                Some(next) => page = PageRequest::new(kit::page::MAX_LIMIT, next),
+                None => break,
+            }
+        }
+        self.wake.notify_one();
+        Ok((replayed, false))
     }
 
     /// Puts an event back to be worked on.
     pub async fn replay(&self, caller: &Caller, id: &str) -> Result<Stored<Event>> {
         let read = self.store.get(caller.scope()?, id).await?;
-        let now = self.clock.now();
-        let stamp = Stamp { scope: &read.scope, subject: id, sequence: read.version + 1, at: now };
-        let audit = stamp.audited(caller, "inbound_event", "inbound_event.replay", None, None);
-        let stored = self.store.replace(&read, read.body.again(now), audit.into_iter().collect()).await?;
+        let stored = self.replay_audited(caller, &read, "inbound_event.replay").await?;
         self.wake.notify_one();
         Ok(stored)
+    }
+
+    async fn replay_audited(
+        &self,
+        caller: &Caller,
+        read: &Stored<Event>,
+        action: &str,
+    ) -> Result<Stored<Event>> {
+        let now = self.clock.now();
+        let stamp = Stamp { scope: &read.scope, subject: &read.id, sequence: read.version + 1, at: now };
+        let audit = stamp.audited(caller, "inbound_event", action, None, None);
+        Ok(self.store.replace(read, read.body.again(now), audit.into_iter().collect()).await?)
     }
 }

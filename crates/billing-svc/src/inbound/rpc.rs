@@ -8,7 +8,9 @@ use tonic::{Request, Response, Status};
 
 use super::model::{Event, State};
 use super::ops::{Call, Inbound};
+use super::store::Filter;
 use crate::error::Error;
+use crate::providers::ProviderKind;
 
 pub(crate) struct Rpc(pub Inbound);
 
@@ -36,9 +38,16 @@ impl InboundService for Rpc {
         request: Request<pb::ListInboundEventsRequest>,
     ) -> Reply<pb::ListInboundEventsResponse> {
         let caller = Caller::of(&request)?;
-        let pb::ListInboundEventsRequest { limit, cursor, state } = request.into_inner();
-        let state = State::ALL.into_iter().find(|s| i32::from(state_to(*s)) == state);
-        let page = self.0.list(&caller, state, &PageRequest::new(limit, cursor)).await.map_err(wrong)?;
+        let pb::ListInboundEventsRequest { limit, cursor, state, provider, r#type, since, until } =
+            request.into_inner();
+        let filter = Filter {
+            states: states(&[state]),
+            provider: known(&provider)?,
+            name: Some(r#type).filter(|t| !t.is_empty()),
+            since: since.as_ref().and_then(kit::time::from_proto),
+            until: until.as_ref().and_then(kit::time::from_proto),
+        };
+        let page = self.0.list(&caller, &filter, &PageRequest::new(limit, cursor)).await.map_err(wrong)?;
         let page = page.map(event_to);
         let next_cursor = page.next_cursor.unwrap_or_default();
         Ok(Response::new(pb::ListInboundEventsResponse { items: page.items, next_cursor }))
@@ -52,6 +61,37 @@ impl InboundService for Rpc {
         let stored = self.0.replay(&caller, &request.get_ref().id).await.map_err(wrong)?;
         Ok(Response::new(event_to(stored)))
     }
+
+    async fn replay_inbound_events(
+        &self,
+        request: Request<pb::ReplayInboundEventsRequest>,
+    ) -> Reply<pb::ReplayInboundEventsResponse> {
+        let caller = Caller::of(&request)?;
+        let pb::ReplayInboundEventsRequest { provider, since, until, states: asked } = request.into_inner();
+        let asked = states(&asked);
+        let filter = Filter {
+            states: if asked.is_empty() { vec![State::Dead] } else { asked },
+            provider: known(&provider)?,
+            name: None,
+            since: since.as_ref().and_then(kit::time::from_proto),
+            until: until.as_ref().and_then(kit::time::from_proto),
+        };
+        let (replayed, more) = self.0.replay_span(&caller, &filter).await.map_err(wrong)?;
+        Ok(Response::new(pb::ReplayInboundEventsResponse { replayed, more }))
+    }
+}
+
+/// A provider by name; none where none is said.
+fn known(name: &str) -> Result<Option<ProviderKind>, Status> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let missing = || kit::error::status(&kit::Fault::not_found("billing provider"));
+    ProviderKind::parse(name).map(Some).ok_or_else(missing)
+}
+
+fn states(asked: &[i32]) -> Vec<State> {
+    State::ALL.into_iter().filter(|s| asked.contains(&i32::from(state_to(*s)))).collect()
 }
 
 fn event_to(stored: Stored<Event>) -> pb::InboundEvent {
@@ -74,6 +114,10 @@ fn event_to(stored: Stored<Event>) -> pb::InboundEvent {
         due_at: _,
         headers: _,
         raw: _,
+        amount: _,
+        invoice: _,
+        odd_version: _,
+        fetched,
     } = body;
     pb::InboundEvent {
         id,
@@ -87,6 +131,7 @@ fn event_to(stored: Stored<Event>) -> pb::InboundEvent {
         occurred_at: Some(kit::time::to_proto(occurred_at)),
         received_at: Some(kit::time::to_proto(received_at)),
         processed_at: processed_at.map(kit::time::to_proto),
+        fetched,
     }
 }
 

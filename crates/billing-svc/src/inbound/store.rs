@@ -1,8 +1,9 @@
 //! The queries of received events.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use bson::doc;
+use bson::{Document, doc};
 use kit::{Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
 use store::grouped::Inserter;
@@ -22,9 +23,51 @@ impl Record for Event {
         vec![
             Index::on(&["body.provider", "body.external_id"]).unique(),
             Index::on(&["body.state", "_id"]),
+            Index::on(&["body.provider", "body.state", "body.occurred_at"]),
             Index::global(&["body.state", "body.due_at"]),
             Index::global(&["created_at"]).ttl(KEPT),
         ]
+    }
+}
+
+/// Which events a list shows, or a replay takes.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// None of them: whatever the state.
+    pub states: Vec<State>,
+    pub provider: Option<ProviderKind>,
+    /// The provider's own name of it.
+    pub name: Option<String>,
+    /// Received at or after, and before.
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+impl Filter {
+    fn query(&self) -> Document {
+        let Self { states, provider, name, since, until } = self;
+        let mut query = doc! {};
+        if !states.is_empty() {
+            let states: Vec<_> = states.iter().map(|s| s.as_str()).collect();
+            query.insert("body.state", doc! { "$in": states });
+        }
+        if let Some(provider) = provider {
+            query.insert("body.provider", provider.as_str());
+        }
+        if let Some(name) = name {
+            query.insert("body.name", name);
+        }
+        let mut received = doc! {};
+        if let Some(at) = since {
+            received.insert("$gte", store::time::to_bson(*at));
+        }
+        if let Some(at) = until {
+            received.insert("$lt", store::time::to_bson(*at));
+        }
+        if !received.is_empty() {
+            query.insert("body.received_at", received);
+        }
+        query
     }
 }
 
@@ -47,14 +90,86 @@ impl EventStore {
     pub async fn list(
         &self,
         scope: &Scope,
-        state: Option<State>,
+        filter: &Filter,
         page: &PageRequest,
     ) -> Result<Page<Stored<Event>>, store::Error> {
-        let mut query = doc! {};
-        if let Some(state) = state {
-            query.insert("body.state", state.as_str());
+        self.repo.list(scope, filter.query(), Sort::Newest, page).await
+    }
+
+    /// Puts these back to be worked on, where they still are as the filter says; how many.
+    pub async fn again(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        ids: &[&str],
+        now: Timestamp,
+    ) -> Result<u64, store::Error> {
+        let mut query = filter.query();
+        query.insert("_id", doc! { "$in": ids });
+        let set = doc! {
+            "body.state": State::Received.as_str(),
+            "body.attempts": 0,
+            "body.error": "",
+            "body.due_at": store::time::to_bson(now),
+        };
+        self.repo.update_many(scope, query, doc! { "$set": set }).await
+    }
+
+    /// Which of these provider ids are not known yet.
+    pub async fn unknown(
+        &self,
+        scope: &Scope,
+        provider: ProviderKind,
+        ids: Vec<&str>,
+    ) -> Result<HashSet<String>, store::Error> {
+        let query = doc! { "body.provider": provider.as_str(), "body.external_id": { "$in": &ids } };
+        let mut unknown: HashSet<String> = ids.into_iter().map(str::to_owned).collect();
+        let mut page = PageRequest::new(kit::page::MAX_LIMIT, "");
+        loop {
+            let found = self.repo.list(scope, query.clone(), Sort::Oldest, &page).await?;
+            found.items.iter().for_each(|e| drop(unknown.remove(&e.body.external_id)));
+            match found.next_cursor {
+                Some(next) => page = PageRequest::new(kit::page::MAX_LIMIT, next),
+                None => return Ok(unknown),
+            }
         }
-        self.repo.list(scope, query, Sort::Newest, page).await
+    }
+
+    /// When the oldest event happened that is not worked on yet.
+    pub async fn oldest_open(
+        &self,
+        scope: &Scope,
+        provider: ProviderKind,
+    ) -> Result<Option<Timestamp>, store::Error> {
+        let open = doc! { "$in": [State::Received.as_str(), State::Failed.as_str()] };
+        let query = doc! { "body.provider": provider.as_str(), "body.state": open };
+        let page = PageRequest::new(1, "");
+        Ok(self
+            .repo
+            .list(scope, query, Sort::By("body.occurred_at"), &page)
+            .await?
+            .items
+            .into_iter()
+            .next()
+            .map(|e| e.body.occurred_at))
+    }
+
+    /// When the last event happened that was worked on.
+    pub async fn newest_done(
+        &self,
+        scope: &Scope,
+        provider: ProviderKind,
+    ) -> Result<Option<Timestamp>, store::Error> {
+        let query = doc! { "body.provider": provider.as_str(), "body.state": State::Processed.as_str() };
+        let page = PageRequest::new(1, "");
+        Ok(self
+            .repo
+            .list(scope, query, Sort::Newest, &page)
+            .await?
+            .items
+            .into_iter()
+            .next()
+            .map(|e| e.body.occurred_at))
     }
 
     pub async fn by_external(

@@ -16,6 +16,7 @@ use super::store::EventStore;
 use crate::connections::Connections;
 use crate::customers::Customers;
 use crate::error::{Error, Result};
+use crate::events::Stamp;
 use crate::providers::{ProviderError, ProviderKind};
 use crate::request_lock;
 use crate::subscription::{News, Subscriptions};
@@ -54,7 +55,8 @@ impl Worker {
     /// Works until stopped.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            match self.round().await {
+            // Nobody waits for it: whoever does comes first at the provider.
+            match connect::pace::in_background(self.round()).await {
                 // More may be waiting.
                 Ok(worked) if worked > 0 => continue,
                 Ok(_) => {}
@@ -100,8 +102,18 @@ impl Worker {
         // Another replica is at it.
         let Ok(lease) = self.leases.acquire(&lock, "billing-svc", "inbound").await else { return Ok(0) };
         let outcome = self.take(scope, kind, &events).await;
-        let written = self.note(&events, &outcome).await;
+        let written = match self.whose(scope, kind, &events).await {
+            Ok(whose) => self.note(&events, &outcome, &whose).await,
+            Err(e) => Err(e),
+        };
         lease.release().await;
+        let odd = events.iter().find_map(|e| e.body.odd_version.as_deref());
+        if let Some(version) = odd.filter(|_| outcome.is_ok()) {
+            let name = kind.as_str();
+            let text =
+                format!("webhooks of {name} come in API version {version}, which is not the one we pin");
+            self.connections.warned(scope, kind, &text).await?;
+        }
         if let Err(Error::Provider(e)) = &outcome {
             self.connections.noticed(scope, kind, Err(e)).await?;
         }
@@ -132,7 +144,7 @@ impl Worker {
                     About::PaymentFailed => Some(News::PaymentFailed { event: id }),
                     About::PaymentSucceeded => Some(News::PaymentSucceeded { event: id }),
                     About::Dispute => Some(News::Disputed),
-                    About::Customer | About::Subscription | About::Nothing => None,
+                    About::Customer | About::Subscription | About::Refund | About::Nothing => None,
                 };
                 self.subscriptions.observe(scope, kind, snapshot.clone(), news).await?;
             }
@@ -141,7 +153,11 @@ impl Worker {
             }
             return Ok(State::Processed);
         }
-        let Some(id) = &first.body.customer else { return Ok(State::Ignored) };
+        let Some(id) = &first.body.customer else {
+            // A refund or dispute of a payment alone is still to be told of.
+            let tells = events.iter().any(|e| e.body.tells_of_money());
+            return Ok(if tells { State::Processed } else { State::Ignored });
+        };
         let provider = self.connections.provider(scope, kind).await?;
         match provider.customer(&id.as_str().into()).await {
             Err(ProviderError::NotFound(_)) => Ok(State::Ignored),
@@ -152,8 +168,23 @@ impl Worker {
         }
     }
 
-    /// Writes down what became of the events. One that was put back meanwhile stays put back.
-    async fn note(&self, events: &[Stored<Event>], outcome: &Result<State>) -> Result<usize> {
+    /// Our ids of the subscription and the customer that events of one subject are about, where they tell of money.
+    async fn whose(&self, scope: &Scope, kind: ProviderKind, events: &[Stored<Event>]) -> Result<Whose> {
+        let Some(first) = events.first().filter(|_| events.iter().any(|e| e.body.tells_of_money())) else {
+            return Ok(Whose::default());
+        };
+        if let Some(id) = &first.body.subscription
+            && let Some(s) = self.subscriptions.known(scope, kind, id).await?
+        {
+            return Ok(Whose { subscription: s.id, customer: s.body.customer_id });
+        }
+        let Some(id) = &first.body.customer else { return Ok(Whose::default()) };
+        let customer = self.customers.linked_to(scope, kind, id).await?;
+        Ok(Whose { customer: customer.map(|c| c.id).unwrap_or_default(), ..Whose::default() })
+    }
+
+    /// Writes down what became of the events, and tells of money that went back. One that was put back meanwhile stays put back.
+    async fn note(&self, events: &[Stored<Event>], outcome: &Result<State>, whose: &Whose) -> Result<usize> {
         let now = self.clock.now();
         for event in events {
             let next = match outcome {
@@ -173,7 +204,11 @@ impl Worker {
                     event.body.failed(&format!("{}: {e}", e.slug()), passing, now)
                 }
             };
-            match self.store.replace(event, next, Vec::new()).await {
+            let stamp =
+                Stamp { scope: &event.scope, subject: &event.id, sequence: event.version + 1, at: now };
+            let told = event.body.tells_of_money() && outcome.is_ok();
+            let told = told.then(|| stamp.money_went_back(&event.body, whose));
+            match self.store.replace(event, next, told.into_iter().collect()).await {
                 Ok(_) | Err(store::Error::Stale(_)) => {}
                 Err(other) => return Err(other.into()),
             }
@@ -187,4 +222,11 @@ impl Worker {
         }
         Ok(events.len())
     }
+}
+
+/// Whom an event is about, by our ids; empty where we know neither.
+#[derive(Clone, Debug, Default)]
+pub struct Whose {
+    pub subscription: String,
+    pub customer: String,
 }

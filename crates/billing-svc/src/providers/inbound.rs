@@ -1,8 +1,9 @@
 //! Calls a provider makes to us.
 
-use kit::Timestamp;
+use kit::{Money, Timestamp};
 
 use super::snapshot::ExternalId;
+use super::{Change, ChangePage, Cursor};
 
 /// A call as it came, before anybody believes it.
 #[derive(Clone, Copy)]
@@ -36,6 +37,72 @@ pub struct Fact {
     pub provider_version: i64,
     /// Whether it is about real money; none where the provider does not say.
     pub live: Option<bool>,
+    /// What it says beside that.
+    pub said: Said,
+}
+
+/// What an event says beside where to look, as far as the provider does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// What was refunded or is disputed; in one event of each refund or dispute only, however many tell of it.
+    pub amount: Option<Money>,
+    /// The provider's id of the invoice it is about.
+    pub invoice: Option<ExternalId>,
+    /// The version of the API it was written in, where that is not the one we pin. It is worked on all the same, as what
+    /// holds is read from the provider; but somebody should know.
+    pub odd_version: Option<String>,
+}
+
+/// Some of what a provider has to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventPage {
+    pub events: Vec<Heard>,
+    /// Where the next page begins.
+    pub next: Cursor,
+    /// Nothing more for now: `next` is where a later look starts.
+    pub done: bool,
+}
+
+/// One event, as a webhook would have told it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    pub fact: Fact,
+    /// The body the webhook would have had; empty where the provider keeps no events.
+    pub raw: String,
+}
+
+impl EventPage {
+    /// For providers that keep no events: what changed, as one event for each thing and version of it. Its id follows
+    /// from both, so that the same change read twice is one event.
+    pub fn of_changes(page: ChangePage, at: Timestamp) -> Self {
+        let ChangePage { changes, next, done } = page;
+        let fact =
+            |name: &str, kind, customer: &ExternalId, subscription: Option<&ExternalId>, version: i64| {
+                let subject = subscription.unwrap_or(customer);
+                Heard {
+                    fact: Fact {
+                        id: format!("{name}:{subject}:{version}"),
+                        kind,
+                        name: name.to_owned(),
+                        customer: Some(customer.clone()),
+                        subscription: subscription.cloned(),
+                        occurred_at: at,
+                        provider_version: version,
+                        live: None,
+                        said: Said::default(),
+                    },
+                    raw: String::new(),
+                }
+            };
+        let events = changes.iter().map(|change| match change {
+            Change::Customer(c) => fact("customer.read", FactKind::Customer, &c.id, None, c.provider_version),
+            Change::Subscription(s) => {
+                let kind = FactKind::Subscription;
+                fact("subscription.read", kind, &s.customer, Some(&s.id), s.provider_version)
+            }
+        });
+        Self { events: events.collect(), next, done }
+    }
 }
 
 /// What a fact is about, as far as we act differently.

@@ -15,14 +15,14 @@ pub mod stripe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kit::{Scope, SecretString, SharedClock};
+use kit::{Scope, SecretString, SharedClock, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use abilities::{Abilities, Ability};
 pub use act::{Act, Cut, IdempotencyKey, Keep, Receipt, SwitchAt, Term};
 pub use catalog::{Catalog, Coupon, Plan, Price};
 pub use error::ProviderError;
-pub use inbound::{Fact, FactKind, InboundCall, Rejected};
+pub use inbound::{EventPage, Fact, FactKind, Heard, InboundCall, Rejected, Said};
 pub use snapshot::{
     CustomerSnapshot, Discount, ExternalId, Interval, PauseKind, PendingChange, Snapshot, State,
 };
@@ -69,6 +69,12 @@ pub trait Provider: Send + Sync {
     /// included; from the cursor of a finished pass it is what happened since. Keep `next` after every page: a pass
     /// cut short goes on from there.
     async fn changes(&self, since: &Cursor) -> Result<ChangePage, ProviderError>;
+
+    /// The next page of what the provider would have told by webhook: how what never arrived is found. From
+    /// [`Cursor::start`] it begins at `from`. An event has the id its webhook had, so that one that did arrive is known;
+    /// overlaps do no harm. Providers that keep no events answer what changed
+    /// ([`EventPage::of_changes`] over [`Provider::changes`]).
+    async fn events_since(&self, since: &Cursor, from: Timestamp) -> Result<EventPage, ProviderError>;
 }
 
 /// The providers we speak with.
@@ -127,6 +133,8 @@ pub struct Connection {
 #[derive(Clone)]
 pub struct Tools {
     http: connect::http::Http,
+    /// How fast each account may be asked; every client of an adapter takes its turns there.
+    paces: connect::pace::Paces,
     clock: SharedClock,
     /// None where there is no database: then the simulated provider is not offered.
     books: Option<simulated::Books>,
@@ -140,7 +148,8 @@ impl Tools {
         clock: SharedClock,
     ) -> anyhow::Result<Self> {
         let books = simulated::Books::open(db, clock.clone()).await?;
-        Ok(Self { http, clock, books: Some(books) })
+        let paces = connect::pace::Paces::new(clock.clone());
+        Ok(Self { http, paces, clock, books: Some(books) })
     }
 
     /// The simulated provider's books, for its own doors.
@@ -150,7 +159,8 @@ impl Tools {
 
     /// For what needs no provider of our own.
     pub fn without_books(http: connect::http::Http, clock: SharedClock) -> Self {
-        Self { http, clock, books: None }
+        let paces = connect::pace::Paces::new(clock.clone());
+        Self { http, paces, clock, books: None }
     }
 }
 

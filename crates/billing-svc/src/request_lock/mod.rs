@@ -24,6 +24,11 @@ pub fn sync(provider: &str, scope: &kit::Scope) -> String {
     format!("sync:{provider}:{}:{}", scope.company, scope.mode.as_str())
 }
 
+/// The lock of the look for what a provider told a company and never arrived.
+pub fn watch(provider: &str, scope: &kit::Scope) -> String {
+    format!("watch:{provider}:{}:{}", scope.company, scope.mode.as_str())
+}
+
 /// The lock of events about one thing at a provider.
 pub fn inbound(provider: &str, scope: &kit::Scope, subject: &str) -> String {
     format!("inbound:{provider}:{}:{}:{subject}", scope.company, scope.mode.as_str())

@@ -4,6 +4,7 @@
 
 mod act;
 mod bulk;
+mod drift;
 mod model;
 mod ops;
 mod rpc;

@@ -240,19 +240,7 @@ impl Subscriptions {
             if self.read_back(&read.scope, &read.body).await.is_ok() {
                 continue;
             }
-            let next = read.body.lost(self.clock.now());
-            let stamp = Stamp {
-                scope: &read.scope,
-                subject: &read.id,
-                sequence: read.version + 1,
-                at: self.clock.now(),
-            };
-            let events = vec![stamp.subscription_changed(&next, Some(&read.body))];
-            match self.store.replace(&read, next, events).await {
-                Ok(_) => lost += 1,
-                Err(store::Error::Stale(_)) => {}
-                Err(other) => return Err(other.into()),
-            }
+            lost += u64::from(self.lose(&read).await?);
         }
         Ok(lost)
     }

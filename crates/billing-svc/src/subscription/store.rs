@@ -157,6 +157,40 @@ impl SubscriptionStore {
         self.repo.replace(read, body, events).await
     }
 
+    /// Notes that these were seen, where nothing newer than `since` says so.
+    pub async fn heard_of(
+        &self,
+        scope: &Scope,
+        provider: ProviderKind,
+        ids: &[&str],
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), store::Error> {
+        let query = doc! {
+            "body.provider": provider.as_str(),
+            "body.external_id": { "$in": ids },
+            "body.synced_at": { "$lt": store::time::to_bson(since) },
+        };
+        let set = doc! { "$set": { "body.synced_at": store::time::to_bson(now) } };
+        self.repo.update_many(scope, query, set).await.map(|_| ())
+    }
+
+    /// Some that run and were not seen since then.
+    pub async fn unseen(
+        &self,
+        scope: &Scope,
+        provider: ProviderKind,
+        since: Timestamp,
+        most: u32,
+    ) -> Result<Vec<Stored<Subscription>>, store::Error> {
+        let query = doc! {
+            "body.provider": provider.as_str(),
+            "body.synced_at": { "$lt": store::time::to_bson(since) },
+            "body.state": { "$nin": [State::Ended.as_str(), State::Unknown.as_str()] },
+        };
+        Ok(self.repo.list(scope, query, Sort::Oldest, &PageRequest::new(most, "")).await?.items)
+    }
+
     /// Those nobody heard of since `before`, over all companies, oldest first.
     pub async fn silent_since(&self, before: Timestamp) -> Result<Vec<Stored<Subscription>>, store::Error> {
         let query = doc! {

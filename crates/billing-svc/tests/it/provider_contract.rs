@@ -389,6 +389,34 @@ pub async fn a_call_is_believed_when_signed_and_fresh(rig: impl Rig) {
     refused(&[], &body, now);
 }
 
+pub async fn what_never_arrived_can_be_asked_for(rig: impl Rig) {
+    let (p, id) = (rig.provider(), rig.subscription().await);
+    rig.clock().advance(SignedDuration::from_mins(2));
+    let from = rig.clock().now();
+    act(&p, &id, Act::CancelAtPeriodEnd { feedback: None }).await;
+    let told = async |since: Cursor| {
+        let (mut cursor, mut heard) = (since, Vec::new());
+        loop {
+            let page = p.events_since(&cursor, from).await.unwrap();
+            heard.extend(page.events.into_iter().map(|e| e.fact));
+            cursor = page.next;
+            if page.done {
+                return (heard, cursor);
+            }
+        }
+    };
+    let (first, rest) = told(Cursor::start()).await;
+    assert!(first.iter().any(|f| f.subscription.as_ref() == Some(&id)), "{first:?}");
+    let ids = |facts: &[billing_svc::providers::Fact]| -> HashSet<String> {
+        facts.iter().map(|f| f.id.clone()).collect()
+    };
+    let (again, _) = told(Cursor::start()).await;
+    assert_eq!(ids(&again), ids(&first), "the same events have the same ids");
+    rig.clock().advance(SignedDuration::from_mins(10));
+    let (later, _) = told(rest).await;
+    assert!(ids(&later).is_subset(&ids(&first)), "nothing new happened: {later:?}");
+}
+
 /// Runs every test of the suite on one rig.
 macro_rules! contract {
     ($module:ident, $rig:expr) => {
@@ -410,6 +438,7 @@ macro_rules! contract {
                 a_credit_is_given_once_read_back_and_taken_away
                 abilities_agree_with_behaviour
                 everything_there_is_comes_once_and_then_what_changed
+                what_never_arrived_can_be_asked_for
                 a_call_is_believed_when_signed_and_fresh);
         }
     };

@@ -90,8 +90,13 @@ impl FakeStripe {
     }
 
     /// An empty account whose time is that of `clock`.
-    #[expect(clippy::disallowed_methods, reason = "a fake server has no process to drain with")]
     pub async fn start_at(clock: MovedClock) -> Self {
+        Self::start_on("127.0.0.1:0", clock).await
+    }
+
+    /// The same at an address of the caller's.
+    #[expect(clippy::disallowed_methods, reason = "a fake server has no process to drain with")]
+    pub async fn start_on(address: &str, clock: MovedClock) -> Self {
         let inner = Inner {
             world: World::new(),
             faults: VecDeque::new(),
@@ -101,7 +106,7 @@ impl FakeStripe {
             revoked: false,
         };
         let shared = Arc::new(Shared { clock, inner: Mutex::new(inner) });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = tokio::net::TcpListener::bind(address).await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("a bound port"));
         let app = axum::Router::new().fallback(handle).with_state(shared.clone());
         let server = tokio::spawn(async move {

@@ -25,8 +25,8 @@ pub use store::{Books, WITH_EVENTS};
 use self::store::changed_since;
 use super::{
     Abilities, Ability, AccountInfo, Act, Catalog, Change, ChangePage, Connection, Cursor, CustomerSnapshot,
-    ExternalId, Fact, FactKind, IdempotencyKey, InboundCall, Plan, Price, Provider, ProviderError, Receipt,
-    Rejected, Snapshot, Tools,
+    EventPage, ExternalId, Fact, FactKind, IdempotencyKey, InboundCall, Plan, Price, Provider, ProviderError,
+    Receipt, Rejected, Said, Snapshot, Tools,
 };
 
 pub(super) static ABILITIES: Abilities = Abilities {
@@ -165,6 +165,7 @@ impl Provider for Simulated {
             occurred_at,
             provider_version: version,
             live: None,
+            said: Said::default(),
         }])
     }
 
@@ -278,6 +279,18 @@ impl Provider for Simulated {
         };
         let text = serde_json::to_string(&next).map_err(|e| ProviderError::Unreadable(e.into()))?;
         Ok(ChangePage { changes, done: matches!(next, Place::Rest { .. }), next: Cursor::new(text) })
+    }
+
+    async fn events_since(&self, since: &Cursor, from: Timestamp) -> Result<EventPage, ProviderError> {
+        // The books keep what stands there, not what happened.
+        let since = match since.is_start() {
+            true => {
+                let rest = serde_json::to_string(&Place::Rest { since: from });
+                Cursor::new(rest.map_err(|e| ProviderError::Unreadable(e.into()))?)
+            }
+            false => since.clone(),
+        };
+        Ok(EventPage::of_changes(self.changes(&since).await?, self.clock.now()))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Calls to Stripe's API: version pinned, forms out, JSON in, and one table from their errors to ours.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use connect::http::{Answer, Call, Http, HttpError};
+use connect::pace::Pace;
 use kit::SecretString;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -24,11 +26,18 @@ pub struct Client {
     base: String,
     key: SecretString,
     account: Option<String>,
+    pace: Arc<Pace>,
 }
 
 impl Client {
-    pub fn new(http: Http, base: Option<&str>, key: SecretString, account: Option<String>) -> Self {
-        Self { http, base: base.unwrap_or(BASE).trim_end_matches('/').to_owned(), key, account }
+    pub fn new(
+        http: Http,
+        base: Option<&str>,
+        key: SecretString,
+        account: Option<String>,
+        pace: Arc<Pace>,
+    ) -> Self {
+        Self { http, base: base.unwrap_or(BASE).trim_end_matches('/').to_owned(), key, account, pace }
     }
 
     pub async fn get<T: DeserializeOwned>(
@@ -65,7 +74,8 @@ impl Client {
             .call("stripe", operation, method, &format!("{}{path}", self.base))
             .bearer(&self.key)
             .header("stripe-version", VERSION)
-            .repeat_when(worth_repeating);
+            .repeat_when(worth_repeating)
+            .paced(&self.pace);
         match &self.account {
             Some(account) => call.header("stripe-account", account),
             None => call,
@@ -93,6 +103,7 @@ fn checked(answer: Result<Answer, HttpError>) -> Result<Answer, ProviderError> {
         Ok(answer) if answer.is_success() => Ok(answer),
         Ok(answer) => Err(refusal(&answer)),
         Err(HttpError::CircuitOpen) => Err(ProviderError::Busy { after: Some(Duration::from_secs(15)) }),
+        Err(HttpError::Held { after }) => Err(ProviderError::Busy { after: Some(after) }),
         Err(e @ HttpError::TooLarge) => Err(ProviderError::Unreadable(e.into())),
         Err(e) => Err(ProviderError::Unavailable(e.into())),
     }

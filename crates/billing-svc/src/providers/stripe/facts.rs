@@ -1,9 +1,9 @@
 //! Events as facts: which, about what, when. What it came to is read back.
 
-use kit::Mode;
+use kit::{Mode, Money};
 
-use super::{map, wire};
-use crate::providers::{ExternalId, Fact, FactKind, Rejected};
+use super::{VERSION, map, wire};
+use crate::providers::{ExternalId, Fact, FactKind, Rejected, Said};
 
 /// Reads a signed event.
 pub fn read(body: &[u8], mode: Mode) -> Result<Fact, Rejected> {
@@ -17,6 +17,7 @@ pub fn read(body: &[u8], mode: Mode) -> Result<Fact, Rejected> {
         return Err(Rejected::OtherMode);
     }
     let (customer, subscription) = about(&event);
+    let said = said(&event);
     let occurred_at = map::second(event.created).map_err(|e| unreadable(&e))?;
     Ok(Fact {
         id: event.id,
@@ -28,7 +29,26 @@ pub fn read(body: &[u8], mode: Mode) -> Result<Fact, Rejected> {
         // Stripe says the second only. A mirror read within it may be older than the event, so the whole second counts.
         provider_version: occurred_at.as_millisecond() + 999,
         live: Some(event.livemode),
+        said,
     })
+}
+
+fn said(event: &wire::Event) -> Said {
+    let object = &event.data.object;
+    // A refund comes as several events, and so does a dispute: one of them says how much, or it would count twice. What a
+    // charge says is the sum of all its refunds.
+    let before = event.data.previous_attributes.as_ref().and_then(|p| p.amount_refunded).unwrap_or(0);
+    let minor = match event.kind.as_str() {
+        "charge.refunded" => object.amount_refunded.map(|sum| sum - before),
+        "charge.dispute.created" => object.amount,
+        _ => None,
+    };
+    let money = |minor| Some(Money::new(minor, map::currency(object.currency.as_deref()?).ok()?));
+    Said {
+        amount: minor.and_then(money),
+        invoice: object.invoice.as_ref().map(|i| ExternalId::new(i.id())),
+        odd_version: event.api_version.clone().filter(|v| v != VERSION),
+    }
 }
 
 /// The customer and the subscription an event is about.
@@ -81,6 +101,35 @@ mod tests {
         assert_eq!(old, new);
         assert_eq!(old.kind, FactKind::PaymentFailed);
         assert_eq!(old.subscription, Some("sub_1".into()));
+    }
+
+    #[test]
+    fn a_refund_says_how_much_and_another_version_is_noticed() {
+        let event = |version: &str, kind: &str, object: serde_json::Value| {
+            let whole = json!({"id": "evt_1", "object": "event", "type": kind, "created": 1_760_000_000,
+                "livemode": false, "api_version": version,
+                "data": {"object": object, "previous_attributes": {"amount_refunded": 300}}});
+            read(whole.to_string().as_bytes(), Mode::Test).unwrap()
+        };
+        let charge = json!({"id": "ch_1", "object": "charge", "customer": "cus_1", "amount": 2_000,
+            "amount_refunded": 500, "currency": "eur", "invoice": "in_1"});
+        let refunded = event(VERSION, "charge.refunded", charge);
+        assert_eq!(refunded.kind, FactKind::Refund);
+        let Said { amount, invoice, odd_version } = refunded.said;
+        assert_eq!((amount.map(|a| a.minor), invoice, odd_version), (Some(200), Some("in_1".into()), None));
+        let dispute =
+            json!({"id": "dp_1", "object": "dispute", "amount": 2_000, "currency": "jpy", "charge": "ch_1"});
+        let disputed = event("2023-08-16", "charge.dispute.created", dispute);
+        let said = disputed.said;
+        assert_eq!(
+            said.amount.map(|a| (a.minor, a.currency.as_str().to_owned())),
+            Some((2_000, "JPY".into()))
+        );
+        assert_eq!(said.odd_version.as_deref(), Some("2023-08-16"));
+        // An amount that is no refund's is nobody's business here.
+        let price =
+            json!({"id": "in_1", "object": "invoice", "customer": "cus_1", "amount": 1, "currency": "eur"});
+        assert_eq!(event(VERSION, "invoice.paid", price).said, Said::default());
     }
 
     #[test]

@@ -204,7 +204,7 @@ fn interval(text: &str) -> anyhow::Result<Interval> {
     })
 }
 
-fn currency(code: &str) -> anyhow::Result<Currency> {
+pub fn currency(code: &str) -> anyhow::Result<Currency> {
     Currency::parse(code).with_context(|| format!("{code} is no currency we know"))
 }
 

@@ -3,22 +3,24 @@
 
 mod acts;
 mod client;
+mod events;
 mod facts;
 mod map;
 mod sync;
 mod wire;
 
 use async_trait::async_trait;
+use connect::pace::Allowance;
 use connect::sign;
-use kit::{ExposeSecret, Mode, SecretString, SharedClock};
+use kit::{ExposeSecret, Mode, SecretString, SharedClock, Timestamp};
 
 pub use client::VERSION;
 
 use self::client::Client;
 use super::{
     Abilities, Ability, AccountInfo, Act, Catalog, ChangePage, Connection, Cursor, CustomerSnapshot,
-    ExternalId, Fact, IdempotencyKey, InboundCall, Provider, ProviderError, Receipt, Rejected, Snapshot,
-    Tools,
+    EventPage, ExternalId, Fact, IdempotencyKey, InboundCall, Provider, ProviderError, Receipt, Rejected,
+    Snapshot, Tools,
 };
 
 /// What we do at Stripe, which is less than Stripe could.
@@ -56,8 +58,11 @@ impl Stripe {
             _ => None,
         };
         let base = connection.base_url.as_deref();
+        // Stripe's own limits are 100 and 25; the company's other programs want some of it, too.
+        let allowance = Allowance::per_second(if live == Some(true) { 80 } else { 20 });
+        let pace = tools.paces.of("stripe", &key, allowance);
         Ok(Self {
-            client: Client::new(tools.http.clone(), base, key, connection.account.clone()),
+            client: Client::new(tools.http.clone(), base, key, connection.account.clone(), pace),
             live,
             mode: connection.scope.mode,
             webhook_secrets: connection.webhook_secrets.clone(),
@@ -140,5 +145,9 @@ impl Provider for Stripe {
 
     async fn changes(&self, since: &Cursor) -> Result<ChangePage, ProviderError> {
         sync::changes(&self.client, since, self.clock.now()).await
+    }
+
+    async fn events_since(&self, since: &Cursor, from: Timestamp) -> Result<EventPage, ProviderError> {
+        events::since(&self.client, since, from, self.clock.now(), self.mode).await
     }
 }

@@ -12,9 +12,9 @@ use crate::providers::{Change, ChangePage, Cursor, ExternalId, ProviderError};
 
 const PAGE: &str = "100";
 /// Events are kept for thirty days; a cursor nearer than this to their end begins again with everything.
-const EVENTS_REACH: i64 = 29 * 86_400;
+pub const EVENTS_REACH: i64 = 29 * 86_400;
 /// How far a pass looks back before the last one began: an event may become visible a little late.
-const OVERLAP: i64 = 300;
+pub const OVERLAP: i64 = 300;
 /// The events that change what we mirror.
 const TYPES: [&str; 12] = [
     "customer.created",
@@ -121,7 +121,7 @@ pub async fn changes(client: &Client, since: &Cursor, at: Timestamp) -> Result<C
     Ok(ChangePage { changes, done: matches!(next, Place::Rest { .. }), next: next.cursor()? })
 }
 
-async fn list<T: serde::de::DeserializeOwned>(
+pub async fn list<T: serde::de::DeserializeOwned>(
     client: &Client,
     operation: &'static str,
     path: &str,

@@ -212,16 +212,27 @@ pub struct Event {
     pub created: i64,
     #[serde(default)]
     pub livemode: bool,
+    /// The version the endpoint was set up with.
+    #[serde(default)]
+    pub api_version: Option<String>,
     pub data: EventData,
 }
 
 #[derive(Debug, Deserialize)]
 pub struct EventData {
     pub object: EventObject,
+    /// Of what changed, what it was before.
+    #[serde(default)]
+    pub previous_attributes: Option<PreviousAttributes>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct PreviousAttributes {
+    pub amount_refunded: Option<i64>,
 }
 
 /// Whatever an event is about. Its shape follows the endpoint's version, which may be older than ours, so both places
-/// of a reference are read, and nothing but references.
+/// of a reference are read, and little but references.
 #[derive(Debug, Deserialize)]
 pub struct EventObject {
     pub id: Option<String>,
@@ -230,6 +241,11 @@ pub struct EventObject {
     pub customer: Option<Ref<Identified>>,
     pub subscription: Option<Ref<Identified>>,
     pub parent: Option<Parent>,
+    /// Of refunds and disputes; a refunded charge says it in `amount_refunded`.
+    pub amount: Option<i64>,
+    pub amount_refunded: Option<i64>,
+    pub currency: Option<String>,
+    pub invoice: Option<Ref<Identified>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use billing_svc::providers::{
-    Abilities, AccountInfo, Act, Catalog, ChangePage, Cursor, CustomerSnapshot, ExternalId, Fact,
+    Abilities, AccountInfo, Act, Catalog, ChangePage, Cursor, CustomerSnapshot, EventPage, ExternalId, Fact,
     IdempotencyKey, InboundCall, Provider, ProviderError, Receipt, Rejected, Snapshot,
 };
 
@@ -29,6 +29,7 @@ pub enum Fault {
 pub struct Faults {
     acts: Arc<Mutex<VecDeque<Fault>>>,
     pages: Arc<Mutex<VecDeque<Fault>>>,
+    good_pages: Arc<Mutex<usize>>,
     down: Arc<Mutex<bool>>,
     aside: Arc<Mutex<bool>>,
     late: Arc<Mutex<Vec<(ExternalId, Act, IdempotencyKey)>>>,
@@ -44,6 +45,12 @@ impl Faults {
     /// The next pages of changes go wrong.
     pub fn next_pages(&self, faults: &[Fault]) {
         self.pages.lock().unwrap().extend(faults);
+    }
+
+    /// Some pages come, and the one after them goes wrong.
+    pub fn pages_before(&self, pages: usize, fault: Fault) {
+        *self.good_pages.lock().unwrap() = pages;
+        self.next_pages(&[fault]);
     }
 
     /// Nothing answers any more, or everything does again.
@@ -160,10 +167,21 @@ impl Provider for Faulty {
 
     async fn changes(&self, since: &Cursor) -> Result<ChangePage, ProviderError> {
         self.faults.check()?;
-        let fault = self.faults.pages.lock().unwrap().pop_front();
+        let good = {
+            let mut good = self.faults.good_pages.lock().unwrap();
+            let is = *good > 0;
+            *good = good.saturating_sub(1);
+            is
+        };
+        let fault = if good { None } else { self.faults.pages.lock().unwrap().pop_front() };
         match fault {
             Some(_) => Err(no_answer()),
             None => self.inner.changes(since).await,
         }
+    }
+
+    async fn events_since(&self, since: &Cursor, from: kit::Timestamp) -> Result<EventPage, ProviderError> {
+        self.faults.check()?;
+        self.inner.events_since(since, from).await
     }
 }

@@ -1,6 +1,6 @@
 //! Webhooks: believed only when signed, kept once, worked on to the same end however they come.
 
-use billing_svc::inbound::{Call, State};
+use billing_svc::inbound::{Call, Filter, State};
 use billing_svc::providers::simulated::SIGNATURE;
 use billing_svc::providers::{Act, IdempotencyKey, ProviderKind};
 use billing_svc::subscription;
@@ -24,7 +24,7 @@ fn notice(w: &World, event: &str, name: &str, subscription: &str, at: Timestamp)
 }
 
 async fn states(w: &World) -> Vec<State> {
-    let page = w.rooms.inbound.list(&w.caller, None, &PageRequest::new(0, "")).await.unwrap();
+    let page = w.rooms.inbound.list(&w.caller, &Filter::default(), &PageRequest::new(0, "")).await.unwrap();
     page.items.into_iter().map(|e| e.body.state).collect()
 }
 
@@ -145,4 +145,66 @@ async fn an_event_about_something_new_brings_customer_and_subscription() {
     assert_eq!(ends, [State::Ignored, State::Processed]);
     let customer = w.rooms.customers.named(&w.scope, "new").await.unwrap();
     assert_eq!((customer.body.email.as_str(), customer.body.subscription_count), ("new@example.com", 1));
+}
+
+#[tokio::test]
+async fn dead_events_are_found_by_what_they_are_and_replayed_by_when_they_came() {
+    let w = World::start().await;
+    w.subscriber("ada").await;
+    let noon = w.clock.now();
+    for n in 0..7 {
+        let name = if n % 2 == 0 { "payment.failed" } else { "subscription.changed" };
+        let call = notice(&w, &format!("evt_{n}"), name, "sub_ada", w.clock.now());
+        w.rooms.inbound.receive(&call).await.unwrap();
+        w.minutes_later(10);
+    }
+    w.faults.down(true);
+    for _ in 0..20 {
+        w.rooms.worker.round().await.unwrap();
+        w.minutes_later(180);
+    }
+    w.faults.down(false);
+    let dead = Filter { states: vec![State::Dead], ..Filter::default() };
+    let count = async |filter: &Filter| {
+        w.rooms.inbound.list(&w.caller, filter, &PageRequest::new(0, "")).await.unwrap().items.len()
+    };
+    assert_eq!(count(&dead).await, 7);
+    assert_eq!(count(&Filter { name: Some("payment.failed".into()), ..dead.clone() }).await, 4);
+    assert_eq!(count(&Filter { provider: Some(ProviderKind::Stripe), ..dead.clone() }).await, 0);
+
+    // The second and the third, as they came.
+    let minutes = |n: i64| noon.checked_add(jiff::SignedDuration::from_mins(n)).ok();
+    let span = Filter { since: minutes(5), until: minutes(25), ..dead.clone() };
+    assert_eq!(count(&span).await, 2);
+    assert_eq!(w.rooms.inbound.replay_span(&w.caller, &span).await.unwrap(), (2, false));
+    assert_eq!(
+        w.rooms.inbound.replay_span(&w.caller, &span).await.unwrap(),
+        (0, false),
+        "none is dead there now"
+    );
+    while w.rooms.worker.round().await.unwrap() > 0 {}
+    assert_eq!(count(&dead).await, 5);
+    assert_eq!(w.told_times("inbound_events", "audit.recorded").await, 1, "one act, one entry");
+    for nonsense in [Filter { since: None, ..span.clone() }, Filter { since: minutes(30), ..span }] {
+        let refused = w.rooms.inbound.replay_span(&w.caller, &nonsense).await.unwrap_err();
+        assert_eq!(refused.slug(), "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_type_is_kept_and_ignored() {
+    let w = World::start().await;
+    let body =
+        serde_json::json!({ "id": "evt_1", "type": "moon.rose", "occurred_at": w.clock.now().to_string() });
+    let body = body.to_string().into_bytes();
+    let signature = connect::sign::sign_stripe(&webhook_secret(), w.clock.now(), &body);
+    let call = Call {
+        provider: "simulated".into(),
+        company_key: COMPANY_KEY.into(),
+        headers: vec![(SIGNATURE.into(), signature)],
+        body: body.into(),
+    };
+    w.rooms.inbound.receive(&call).await.unwrap();
+    assert_eq!(states(&w).await, [State::Ignored]);
+    assert_eq!(w.rooms.worker.round().await.unwrap(), 0);
 }

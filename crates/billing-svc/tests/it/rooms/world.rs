@@ -115,12 +115,30 @@ impl World {
         faults: &Faults,
         stripe_url: Option<String>,
     ) -> Rooms {
+        let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
+        Self::rooms_with(db, clock, tools, faults, stripe_url, vault).await
+    }
+
+    /// The same rooms anew, as after a restart with other master keys.
+    pub async fn serve_with(&mut self, vault: Vault) {
+        let http = Http::new(Settings::default()).unwrap();
+        let tools = Tools::open(&self.db, http, Arc::new(self.clock.clone())).await.unwrap();
+        self.rooms = Self::rooms_with(&self.db, &self.clock, &tools, &self.faults, None, vault).await;
+    }
+
+    async fn rooms_with(
+        db: &mongodb::Database,
+        clock: &MovedClock,
+        tools: &Tools,
+        faults: &Faults,
+        stripe_url: Option<String>,
+        vault: Vault,
+    ) -> Rooms {
         let (tools, faults) = (tools.clone(), faults.clone());
         let opener: Opener = Arc::new(move |connection| {
             let inner = providers::open(connection, &tools)?;
             Ok(Arc::new(Faulty { inner, faults: faults.clone() }) as Arc<dyn Provider>)
         });
-        let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
         // And those that histories make up as they go.
         let made_up = (0..10_000).map(|n| (format!("cph_{n}"), format!("com_h{n}")));
         let known = made_up.chain([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
