@@ -1,5 +1,6 @@
 //! What billing tells the others, and the audit trail. The one place where a model becomes an event.
 
+use kit::locale::LocalText;
 use kit::{Caller, Outgoing, Scope, Timestamp};
 use prost::Message as _;
 use proto::events::event::Data;
@@ -10,6 +11,7 @@ use crate::connections::Connection;
 use crate::customers::Customer;
 use crate::inbound::{About, Event, Whose};
 use crate::providers::ProviderKind;
+use crate::recovery;
 use crate::redemption::{Redemption, State};
 use crate::subscription::Subscription;
 
@@ -22,6 +24,29 @@ pub struct Stamp<'a> {
     /// The version the record has after the write.
     pub sequence: i64,
     pub at: Timestamp,
+}
+
+/// A mail that asks a customer for a payment.
+#[derive(Clone, Debug)]
+pub struct RecoveryMail {
+    pub template: &'static str,
+    pub values: Value,
+    pub dedupe_key: String,
+    pub customer_id: String,
+    /// The subscription: the mail stops when that one is paid or left.
+    pub recovery_of: String,
+}
+
+/// Something for the company's admins in the dashboard.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    pub kind: &'static str,
+    pub title: Option<LocalText>,
+    pub body: Option<LocalText>,
+    pub values: Value,
+    pub link: String,
+    pub dedupe_key: String,
+    pub customer_id: String,
 }
 
 impl Stamp<'_> {
@@ -177,6 +202,60 @@ impl Stamp<'_> {
             effect_ends_at: r.effect_ends_at.map(kit::time::to_proto),
         };
         self.event(kind, Data::RedemptionChanged(data))
+    }
+
+    /// `recovery.case_opened` or `recovery.case_ended`.
+    pub fn recovery_case(self, c: &recovery::Case) -> Outgoing {
+        let (campaign_id, campaign_number) =
+            c.pin.as_ref().map(|p| (p.campaign_id.clone(), p.number)).unwrap_or_default();
+        let data = proto::events::RecoveryCaseChanged {
+            case_id: self.subject.to_owned(),
+            subscription_id: c.subscription_id.clone(),
+            customer_id: c.customer_id.clone(),
+            campaign_id,
+            campaign_number,
+            persona_ids: c.persona_ids.clone(),
+            state: c.state.as_str().into(),
+            reason: c.reason.clone(),
+            amount_due: Some(money(c.amount_due)),
+            amount_paid: c.amount_paid.map(money),
+            failed_at: Some(kit::time::to_proto(c.failed_at)),
+            ended_at: c.ended_at.map(kit::time::to_proto),
+            mails: c.mails,
+        };
+        let kind = if c.state.is_final() { "recovery.case_ended" } else { "recovery.case_opened" };
+        self.event(kind, Data::RecoveryCaseChanged(data))
+    }
+
+    /// `mail.requested` for a mail that asks for a payment. The stamp's time is when the subscription was looked at.
+    pub fn recovery_mail(self, mail: RecoveryMail) -> Outgoing {
+        let RecoveryMail { template, values, dedupe_key, customer_id, recovery_of } = mail;
+        let data = proto::events::MailRequested {
+            template: template.into(),
+            to: String::new(),
+            locale: String::new(),
+            values: proto::json::object_to_wire(&values),
+            dedupe_key,
+            customer_id,
+            recovery_of,
+        };
+        self.event("mail.requested", Data::MailRequested(data))
+    }
+
+    /// `notification.requested`.
+    pub fn notification_requested(self, notice: Notice) -> Outgoing {
+        let Notice { kind, title, body, values, link, dedupe_key, customer_id } = notice;
+        let data = proto::events::NotificationRequested {
+            kind: kind.into(),
+            title: title.map(crate::offer::local_to),
+            body: body.map(crate::offer::local_to),
+            values: proto::json::object_to_wire(&values),
+            link,
+            subject: self.subject.to_owned(),
+            dedupe_key,
+            customer_id,
+        };
+        self.event("notification.requested", Data::NotificationRequested(data))
     }
 
     /// `audit.recorded`, where a person or a key is the one who acts. Pass nothing secret and nothing personal.

@@ -9,6 +9,7 @@ mod events;
 pub mod inbound;
 pub mod offer;
 pub mod providers;
+pub mod recovery;
 pub mod redemption;
 pub mod request_lock;
 pub mod secrets;
@@ -30,6 +31,7 @@ use connections::{Connections, Opener, Syncs};
 use customers::Customers;
 use inbound::{Gaps, Inbound, Worker};
 use offer::{Ledgers, Offers};
+use recovery::{Campaigns, Cases};
 use redemption::Redemptions;
 use store::Leases;
 use store::grouped::Inserter;
@@ -56,6 +58,8 @@ pub struct Rooms {
     pub subscriptions: Subscriptions,
     pub offers: Offers,
     pub redemptions: Redemptions,
+    pub campaigns: Campaigns,
+    pub cases: Cases,
     pub inbound: Inbound,
     pub worker: Worker,
     pub gaps: Gaps,
@@ -100,6 +104,21 @@ impl Rooms {
             leases.clone(),
             clock.clone(),
         );
+        let campaigns = Campaigns::new(
+            recovery::store::CampaignStore::open(db, clock.clone()).await?,
+            offers.clone(),
+            clock.clone(),
+        );
+        let cases = Cases {
+            store: recovery::store::CaseStore::open(db, clock.clone()).await?,
+            campaigns: campaigns.clone(),
+            subscriptions: subscriptions.clone(),
+            offers: offers.clone(),
+            redemptions: redemptions.clone(),
+            directory: directory.clone(),
+            leases: leases.clone(),
+            clock: clock.clone(),
+        };
         let syncs = Syncs::new(
             connections.clone(),
             customers.clone(),
@@ -137,6 +156,8 @@ impl Rooms {
             subscriptions,
             offers,
             redemptions,
+            campaigns,
+            cases,
             inbound,
             worker,
             gaps,
@@ -170,15 +191,22 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let vault = secrets::Vault::new(&config.secrets_key)?;
     let identity = kit::client::Upstream::new("identity-svc", &config.identity_addr, minter)?;
     let rooms =
-        Rooms::open(&db, clock, vault, opener, config.stripe_url.clone(), Directory::new(identity)).await?;
-    let service = assemble(rooms, db, bus, verifier);
+        Rooms::open(&db, clock.clone(), vault, opener, config.stripe_url.clone(), Directory::new(identity))
+            .await?;
+    let service = assemble(rooms, db, bus, verifier, clock);
     Ok(match simulated {
         Some(room) => service.room(room.max_decoding_message_size(LARGEST)),
         None => service,
     })
 }
 
-fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifier) -> kit::Service {
+fn assemble(
+    rooms: Rooms,
+    db: mongodb::Database,
+    bus: bus::Bus,
+    verifier: Verifier,
+    clock: SharedClock,
+) -> kit::Service {
     let Rooms {
         connections,
         syncs,
@@ -186,6 +214,8 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         subscriptions,
         offers,
         redemptions,
+        campaigns,
+        cases,
         inbound,
         worker,
         gaps,
@@ -204,12 +234,21 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         "subscriptions",
         "offers",
         "redemptions",
+        "recovery_campaigns",
+        "recovery_cases",
         "inbound_events",
         "lock_releases",
     ];
     collections.extend(providers::simulated::WITH_EVENTS);
     let (ready_db, ready_bus) = (db.clone(), bus.clone());
-    kit::Service::new(NAME)
+    let (cron_db, due) = (db.clone(), cases.clone());
+    let ears = Arc::new(recovery::Ears { cases: cases.clone(), campaigns: campaigns.clone() });
+    let mut service = kit::Service::new(NAME);
+    for family in recovery::Ears::FAMILIES {
+        let (bus, ears) = (bus.clone(), ears.clone());
+        service = service.task(family, move |stop| bus.subscribe(NAME, family, ears, stop));
+    }
+    service
         .verified_by(verifier)
         .checked_by(kit::service::Check {
             is_unary: proto::check::is_unary,
@@ -227,6 +266,7 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
         .room(pb::redemption_service_server::RedemptionServiceServer::new(redemption::Rpc(
             redemptions.clone(),
         )))
+        .room(pb::recovery_service_server::RecoveryServiceServer::new(recovery::Rpc { campaigns, cases }))
         .room(pb::request_lock_service_server::RequestLockServiceServer::new(request_lock::Rpc(locks)))
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
         .task("inbox", move |stop| inserts.run(stop))
@@ -241,6 +281,13 @@ fn assemble(rooms: Rooms, db: mongodb::Database, bus: bus::Bus, verifier: Verifi
                     async move { redemptions.finish_stuck().await.map(|_| ()) }
                 })
             }
+        })
+        .task("recovery_step", move |stop| {
+            let step = move |_due| {
+                let cases = due.clone();
+                async move { cases.step_due().await.map(drop).map_err(anyhow::Error::from) }
+            };
+            store::cron::every(cron_db, clock, "recovery_step", "* * * * *", step, stop)
         })
         .task("tidy", move |stop| {
             repeat(stop, TIDY, move || {

@@ -104,6 +104,8 @@ impl Stamp<'_> {
             locale: locale.to_owned(),
             values: proto::json::object_to_wire(values),
             dedupe_key,
+            customer_id: String::new(),
+            recovery_of: String::new(),
         };
         self.event("mail.requested", Data::MailRequested(data))
     }

@@ -10,14 +10,24 @@ use proto::events::event::Data;
 use serde_json::{Value, json};
 
 use crate::contacts::{Contact, ContactStore};
-use crate::email::{Draft, Mails};
+use crate::email::{Draft, Mails, Recovery};
 use crate::error::Result;
 use crate::notification::{Kind, Notifications, Post, Severity};
 use crate::upstream::Directory;
 
 /// The families of events that notify consumes.
-pub const FAMILIES: [&str; 8] =
-    ["mail", "customer", "redemption", "flow", "payment", "subscription", "persona", "connection"];
+pub const FAMILIES: [&str; 10] = [
+    "mail",
+    "customer",
+    "redemption",
+    "flow",
+    "payment",
+    "subscription",
+    "persona",
+    "connection",
+    "recovery",
+    "notification",
+];
 
 pub struct Ears {
     pub mails: Mails,
@@ -49,7 +59,7 @@ impl Ears {
     async fn hear(&self, incoming: &Incoming, event: pb::Event) -> Result<()> {
         let scope = &incoming.scope;
         match (incoming.kind.as_str(), event.data) {
-            ("mail.requested", Some(Data::MailRequested(m))) => self.requested(scope, m).await?,
+            ("mail.requested", Some(Data::MailRequested(m))) => self.requested(incoming, m).await?,
             ("customer.upserted", Some(Data::CustomerUpserted(c))) => {
                 let contact =
                     Contact { email: c.email, name: c.name, locale: c.locale, sequence: event.sequence };
@@ -63,17 +73,22 @@ impl Ears {
                 self.offer_code(incoming, r).await?;
             }
             (kind, Some(Data::FlowSessionChanged(f))) => self.session(incoming, kind, f).await?,
-            ("payment.failed", Some(Data::PaymentChanged(p))) => {
-                self.mails.resume_recovery(scope, &p.subscription_id).await?;
-            }
             ("payment.recovered", Some(Data::PaymentChanged(p))) => {
-                self.mails.halt_recovery(scope, &p.subscription_id, "the payment came in").await?;
+                self.halt(incoming, &p.subscription_id, "the payment came in").await?;
             }
-            (_, Some(Data::SubscriptionChanged(s)))
-                if matches!(s.state.as_str(), "non_renewing" | "ended") =>
-            {
-                self.mails.halt_recovery(scope, &s.subscription_id, "the customer left").await?;
+            (_, Some(Data::SubscriptionChanged(s))) => {
+                let why = match (s.state.as_str(), s.previous_state.as_str()) {
+                    ("non_renewing" | "ended", _) => "the customer left",
+                    ("paused", _) => "the subscription is paused",
+                    ("active" | "trialing", "past_due") => "the payment came in",
+                    _ => return Ok(()),
+                };
+                self.halt(incoming, &s.subscription_id, why).await?;
             }
+            ("recovery.case_ended", Some(Data::RecoveryCaseChanged(c))) => {
+                self.halt(incoming, &c.subscription_id, "the recovery has ended").await?;
+            }
+            ("notification.requested", Some(Data::NotificationRequested(n))) => self.asked(scope, n).await?,
             (_, Some(Data::PersonasRefreshed(p))) => self.personas(scope, p).await?,
             (_, Some(Data::ConnectionChanged(c))) if matches!(c.status.as_str(), "degraded" | "revoked") => {
                 self.connection(scope, event.sequence, c).await?;
@@ -83,18 +98,57 @@ impl Ears {
         Ok(())
     }
 
-    async fn requested(&self, scope: &Scope, m: pb::MailRequested) -> Result<()> {
+    async fn requested(&self, incoming: &Incoming, m: pb::MailRequested) -> Result<()> {
+        let values = m.values.map(proto::json::object_from_wire).unwrap_or_default();
+        if !m.customer_id.is_empty() {
+            let of = Some(m.recovery_of).filter(|s| !s.is_empty());
+            return self.to_customer(incoming, &m.customer_id, &m.template, m.dedupe_key, values, of).await;
+        }
         let draft = Draft {
             template: m.template,
             to: m.to,
             locale: m.locale,
             from_name: String::new(),
-            values: m.values.map(proto::json::object_from_wire).unwrap_or_default(),
+            values,
             dedupe_key: m.dedupe_key,
             customer_id: None,
             recovery_of: None,
         };
-        self.mails.queue(scope, draft).await
+        self.mails.queue(&incoming.scope, draft).await
+    }
+
+    async fn halt(&self, incoming: &Incoming, subscription: &str, why: &str) -> Result<()> {
+        self.mails.halt_recovery(&incoming.scope, subscription, why, incoming.occurred_at).await
+    }
+
+    /// Something for the company's admins in the dashboard.
+    async fn asked(&self, scope: &Scope, n: pb::NotificationRequested) -> Result<()> {
+        let Some(kind) = Kind::ALL.into_iter().find(|k| k.as_str() == n.kind) else {
+            tracing::warn!(notification.kind = n.kind, "nobody is told of {}: the kind is not known", n.kind);
+            return Ok(());
+        };
+        let local = |text: proto::common::LocalText| kit::locale::LocalText {
+            default_locale: text.default_locale,
+            texts: text.texts.into_iter().collect(),
+        };
+        let contact = self.contacts.get(scope, &n.customer_id).await?;
+        let post = Post {
+            kind,
+            severity: Severity::Warning,
+            roles: Vec::new(),
+            title: n.kind.clone(),
+            body: format!("{}_body", n.kind),
+            words: n.title.zip(n.body).map(|(title, body)| (local(title), local(body))),
+            in_app_only: true,
+            link: n.link,
+            subject: n.subject,
+            dedupe_key: n.dedupe_key,
+            template: None,
+            values: n.values.map(proto::json::object_from_wire).unwrap_or_default(),
+            customer: contact.map(|c| (c.name.clone(), c.masked())),
+            value: None,
+        };
+        self.notifications.tell(scope, &post).await.map(|_| ())
     }
 
     /// A mail to a customer, from the company.
@@ -105,6 +159,7 @@ impl Ears {
         template: &str,
         key: String,
         mut values: Value,
+        recovery_of: Option<String>,
     ) -> Result<()> {
         let scope = &incoming.scope;
         // Who is not known yet gets the mail once billing has told where: the worker looks again before it sends.
@@ -119,7 +174,8 @@ impl Ears {
             values,
             dedupe_key: key,
             customer_id: Some(customer.to_owned()),
-            recovery_of: None,
+            recovery_of: recovery_of
+                .map(|subscription| Recovery { subscription, asked_at: incoming.occurred_at }),
         };
         self.mails.queue(scope, draft).await
     }
@@ -134,20 +190,23 @@ impl Ears {
             default_locale: terms.default_locale,
             texts: terms.texts.into_iter().collect(),
         };
+        let recovery = kit::id::is("rcs", &r.flow_session_id);
         let values = json!({
-            "code": r.code, "offer": r.offer_name,
+            "recovery": recovery, "code": r.code, "offer": r.offer_name,
             "terms": terms.get(locale.as_deref().unwrap_or_default()),
             "ends_at": r.effect_ends_at.as_ref().and_then(kit::time::from_proto).map(|t| t.to_string()),
         });
         // The code is mailed when it is claimed; a later event of the same redemption finds the mail there.
         let key = format!("offer_code/{}", r.redemption_id);
-        self.to_customer(incoming, &r.customer_id, "Offer_Code", key, values).await
+        // Given at the last chance of a recovery: then it is a recovery mail as well.
+        let of = recovery.then_some(r.subscription_id);
+        self.to_customer(incoming, &r.customer_id, "Offer_Code", key, values, of).await
     }
 
     async fn session(&self, incoming: &Incoming, kind: &str, f: pb::FlowSessionChanged) -> Result<()> {
         let (scope, id) = (&incoming.scope, f.flow_session_id.as_str());
         if matches!(kind, "flow.session.canceled" | "flow.session.manual_requested") {
-            self.mails.halt_recovery(scope, &f.subscription_id, "the customer left").await?;
+            self.halt(incoming, &f.subscription_id, "the customer left").await?;
         }
         let money = |m: &proto::common::Money| Some(Money::new(m.minor, Currency::parse(&m.currency)?));
         let value = f.mrr.as_ref().and_then(money);
@@ -160,6 +219,8 @@ impl Ears {
                 roles: Vec::new(),
                 title: title.to_owned(),
                 body: format!("{title}_body"),
+                words: None,
+                in_app_only: false,
                 link: format!("/flow-sessions/{id}"),
                 subject: id.to_owned(),
                 dedupe_key: format!("{what}/{id}"),
@@ -175,7 +236,8 @@ impl Ears {
             let at = f.wished_at.as_ref().and_then(kit::time::from_proto);
             let values = json!({ "wished_at": at.map(|t: Timestamp| t.to_string()) });
             let key = format!("cancel_request_received/{id}");
-            return self.to_customer(incoming, &f.customer_id, "cancel_request_received", key, values).await;
+            let template = "cancel_request_received";
+            return self.to_customer(incoming, &f.customer_id, template, key, values, None).await;
         }
         if value.is_some_and(|v| v.minor >= self.high_value_minor) {
             let title = match kind {
@@ -208,6 +270,8 @@ impl Ears {
             roles: vec!["ret_admin".into(), "ret_exp".into()],
             title: title.to_owned(),
             body: format!("{title}_body"),
+            words: None,
+            in_app_only: false,
             link: String::from("/personas"),
             subject: p.job_id.clone(),
             dedupe_key: format!("personas/{}", p.job_id),
@@ -230,6 +294,8 @@ impl Ears {
             roles: Vec::new(),
             title: String::from("connection_degraded"),
             body: String::from("connection_degraded_body"),
+            words: None,
+            in_app_only: false,
             link: format!("/billing/{}", c.provider),
             subject: c.provider.clone(),
             dedupe_key: format!("connection/{}/{sequence}", c.provider),

@@ -34,6 +34,11 @@ pub fn inbound(provider: &str, scope: &kit::Scope, subject: &str) -> String {
     format!("inbound:{provider}:{}:{}:{subject}", scope.company, scope.mode.as_str())
 }
 
+/// The lock of one recovery case.
+pub fn recovery(id: &str) -> String {
+    format!("recovery:{id}")
+}
+
 /// Takes a lock, waiting for its present holder up to `wait`.
 pub async fn hold(leases: &Leases, key: &str, purpose: &str, wait: Duration) -> Result<Lease> {
     match leases.acquire_within(key, crate::NAME, purpose, wait).await {

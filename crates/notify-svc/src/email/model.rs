@@ -43,7 +43,15 @@ pub struct Draft {
     /// The customer it goes to, so that erasure finds it.
     pub customer_id: Option<String>,
     /// The subscription whose payment it asks for: it is not sent once that one is paid or canceled.
-    pub recovery_of: Option<String>,
+    pub recovery_of: Option<Recovery>,
+}
+
+/// Of which subscription the payment is asked for, and when it was looked at last. What happened to it since then stops
+/// the mail; what happened before was known to whoever asked for the mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    pub subscription: String,
+    pub asked_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +65,9 @@ pub struct Mail {
     pub dedupe_key: String,
     pub customer_id: Option<String>,
     pub recovery_of: Option<String>,
+    /// For a mail of recovery.
+    #[serde(default, with = "store::time::option")]
+    pub asked_at: Option<Timestamp>,
     pub state: State,
     /// Something is still to be done.
     pub open: bool,
@@ -80,7 +91,8 @@ impl Mail {
             values: values.to_string(),
             dedupe_key,
             customer_id,
-            recovery_of,
+            asked_at: recovery_of.as_ref().map(|r| r.asked_at),
+            recovery_of: recovery_of.map(|r| r.subscription),
             state: State::Queued,
             open: true,
             attempts: 0,
@@ -122,10 +134,34 @@ fn wait(attempts: u32) -> Option<i64> {
     SECONDS.get(index).copied()
 }
 
-/// Marks a subscription whose recovery mails stop: it was paid, or the customer left.
+/// Marks a subscription whose recovery mails stop: it was paid, or the customer left. Those asked for later, of
+/// another payment that failed, go: so it does not matter in which order news comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Halt {
     pub reason: String,
+    /// When that was, the latest time.
+    #[serde(default = "long_ago", with = "store::time")]
+    pub at: Timestamp,
+}
+
+fn long_ago() -> Timestamp {
+    Timestamp::UNIX_EPOCH
+}
+
+/// How much later a mail may have been asked for and still not have known of the halt: clocks of two machines, and the
+/// time between a look at the clock and the write.
+const MARGIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+impl Halt {
+    /// Mails asked for up to this instant stop.
+    pub fn until(&self) -> Timestamp {
+        self.at.checked_add(MARGIN).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether it stops a mail.
+    pub fn stops(&self, mail: &Mail) -> bool {
+        mail.asked_at.is_none_or(|asked_at| asked_at <= self.until())
+    }
 }
 
 #[cfg(test)]

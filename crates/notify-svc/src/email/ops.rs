@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use kit::{Caller, Page, PageRequest, Scope, SharedClock};
+use kit::{Caller, Page, PageRequest, Scope, SharedClock, Timestamp};
 use store::Stored;
 use tokio::sync::Notify;
 
-use super::model::{Draft, Mail, State};
+use super::model::{Draft, Halt, Mail, State};
 use super::store::MailStore;
 use crate::error::Result;
 
@@ -39,18 +39,19 @@ impl Mails {
         Ok(self.store.list(caller.scope()?, state, page).await?)
     }
 
-    /// The subscription was paid, or its customer left: no further mail asks for the payment.
-    pub async fn halt_recovery(&self, scope: &Scope, subscription: &str, why: &str) -> Result<()> {
-        let stopped = self.store.halt(scope, subscription, why).await?;
+    /// The subscription was paid then, or its customer left: no mail asked for before that goes out.
+    pub async fn halt_recovery(
+        &self,
+        scope: &Scope,
+        subscription: &str,
+        why: &str,
+        at: Timestamp,
+    ) -> Result<()> {
+        let stopped = self.store.halt(scope, subscription, Halt { reason: why.to_owned(), at }).await?;
         if stopped > 0 {
             tracing::info!(subscription.id = subscription, stopped, "{stopped} recovery mails stop: {why}");
         }
         Ok(())
-    }
-
-    /// Another payment has failed.
-    pub async fn resume_recovery(&self, scope: &Scope, subscription: &str) -> Result<()> {
-        Ok(self.store.resume(scope, subscription).await?)
     }
 
     /// The customer was erased.

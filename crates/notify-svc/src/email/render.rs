@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 
 /// The mails there are.
-pub const TEMPLATES: [&str; 7] = [
+pub const TEMPLATES: [&str; 10] = [
     "Email_Notification_RA",
     "Email_Invitation_RE",
     "Offer_Code",
@@ -18,13 +18,16 @@ pub const TEMPLATES: [&str; 7] = [
     "sign_in_code",
     "hosted_code",
     "cancel_request_received",
+    "recovery_retry_hint",
+    "recovery_mail",
+    "recovery_last_chance",
 ];
 
 const LAYOUT: &str = include_str!("../../mails/layout.mjml");
 const DEFAULT_LOCALE: &str = "en";
 
 /// The languages: subjects, then one file per mail in the order of [`TEMPLATES`].
-const LOCALES: [(&str, &str, [&str; 7]); 2] = [
+const LOCALES: [(&str, &str, [&str; 10]); 2] = [
     (
         "en",
         include_str!("../../mails/en/subjects.txt"),
@@ -36,6 +39,9 @@ const LOCALES: [(&str, &str, [&str; 7]); 2] = [
             include_str!("../../mails/en/sign_in_code.mjml"),
             include_str!("../../mails/en/hosted_code.mjml"),
             include_str!("../../mails/en/cancel_request_received.mjml"),
+            include_str!("../../mails/en/recovery_retry_hint.mjml"),
+            include_str!("../../mails/en/recovery_mail.mjml"),
+            include_str!("../../mails/en/recovery_last_chance.mjml"),
         ],
     ),
     (
@@ -49,6 +55,9 @@ const LOCALES: [(&str, &str, [&str; 7]); 2] = [
             include_str!("../../mails/de/sign_in_code.mjml"),
             include_str!("../../mails/de/hosted_code.mjml"),
             include_str!("../../mails/de/cancel_request_received.mjml"),
+            include_str!("../../mails/de/recovery_retry_hint.mjml"),
+            include_str!("../../mails/de/recovery_mail.mjml"),
+            include_str!("../../mails/de/recovery_last_chance.mjml"),
         ],
     ),
 ];

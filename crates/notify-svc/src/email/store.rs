@@ -98,21 +98,29 @@ impl MailStore {
         self.mails.replace(read, mail, events).await
     }
 
-    /// Stops the recovery mails of a subscription: those that wait, and those still to come.
-    pub async fn halt(&self, scope: &Scope, subscription: &str, why: &str) -> Result<u64, store::Error> {
-        let halt = Halt { reason: why.to_owned() };
-        self.halts.upsert(scope, subscription.to_owned(), halt, Vec::new()).await?;
-        let filter = doc! { "body.recovery_of": subscription, "body.open": true };
-        self.suppress(scope, filter, why).await
+    /// Stops the recovery mails of a subscription that were asked for before: those that wait, and those still to come.
+    pub async fn halt(&self, scope: &Scope, subscription: &str, halt: Halt) -> Result<u64, store::Error> {
+        let earlier = doc! { "body.at": { "$lt": store::time::to_bson(halt.at) } };
+        let update = doc! { "$set": { "body": store::transaction::bson(&halt)? } };
+        let moved = self.halts.update(scope, subscription, earlier, update, Vec::new()).await?.is_some();
+        if !moved {
+            match self.halts.insert(scope, subscription.to_owned(), halt.clone(), Vec::new()).await {
+                // A later one is there.
+                Ok(_) | Err(store::Error::Duplicate(_)) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        // Null is what was queued without a time: it stops.
+        let asked = doc! { "$or": [
+            { "body.asked_at": { "$lte": store::time::to_bson(halt.until()) } }, { "body.asked_at": bson::Bson::Null },
+        ] };
+        let mut filter = doc! { "body.recovery_of": subscription, "body.open": true };
+        filter.extend(asked);
+        self.suppress(scope, filter, &halt.reason).await
     }
 
-    /// Lets recovery mails go again: another payment has failed.
-    pub async fn resume(&self, scope: &Scope, subscription: &str) -> Result<(), store::Error> {
-        self.halts.remove(scope, subscription).await.map(|_| ())
-    }
-
-    pub async fn halted(&self, scope: &Scope, subscription: &str) -> Result<Option<String>, store::Error> {
-        Ok(self.halts.find(scope, doc! { "_id": subscription }).await?.map(|h| h.body.reason))
+    pub async fn halted(&self, scope: &Scope, subscription: &str) -> Result<Option<Halt>, store::Error> {
+        Ok(self.halts.find(scope, doc! { "_id": subscription }).await?.map(|h| h.body))
     }
 
     /// Stops what waits for a customer, and takes the address out of everything that went to them.

@@ -14,6 +14,7 @@ use super::model::Mail;
 use super::render::Templates;
 use super::send::{SendError, Sender};
 use super::store::MailStore;
+use super::text::write_out;
 use crate::contacts::ContactStore;
 use crate::error::Result;
 use crate::events::mail_changed;
@@ -104,9 +105,10 @@ impl Worker {
         let m = &mail.body;
         // Looked at right before sending: the customer may have paid or left since the mail was queued.
         if let Some(subscription) = &m.recovery_of
-            && let Some(why) = self.store.halted(&mail.scope, subscription).await?
+            && let Some(halt) = self.store.halted(&mail.scope, subscription).await?
+            && halt.stops(m)
         {
-            return Ok(m.suppressed(&why));
+            return Ok(m.suppressed(&halt.reason));
         }
         let mut values: serde_json::Value = serde_json::from_str(&m.values).unwrap_or_default();
         let (mut to, mut locale) = (m.to.clone(), m.locale.clone());
@@ -122,6 +124,7 @@ impl Worker {
                 }
             }
         }
+        write_out(&mut values, &locale);
         let rendered = match self.templates.render(&m.template, &locale, &values) {
             Ok(rendered) => rendered,
             Err(e) => return Ok(self.lost(mail, &e.to_string())),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kit::locale::LocalText;
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -13,17 +14,30 @@ pub enum Kind {
     ConnectionDegraded,
     DraftSubmitted,
     PersonasRefreshed,
+    PaymentRecovery,
 }
 
 impl Kind {
     /// All there are, in the order of the preferences.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::HighValueSession,
         Self::ManualCancellation,
         Self::ConnectionDegraded,
         Self::DraftSubmitted,
         Self::PersonasRefreshed,
+        Self::PaymentRecovery,
     ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HighValueSession => "high_value_session",
+            Self::ManualCancellation => "manual_cancellation",
+            Self::ConnectionDegraded => "connection_degraded",
+            Self::DraftSubmitted => "draft_submitted",
+            Self::PersonasRefreshed => "personas_refreshed",
+            Self::PaymentRecovery => "payment_recovery",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +78,10 @@ pub struct Post {
     /// The key of our words, or the words themselves where another service wrote them.
     pub title: String,
     pub body: String,
+    /// The company's own title and body instead, with names in them.
+    pub words: Option<(LocalText, LocalText)>,
+    /// No mail goes with it.
+    pub in_app_only: bool,
     /// Relative to the dashboard.
     pub link: String,
     pub subject: String,

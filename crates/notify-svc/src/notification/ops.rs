@@ -4,10 +4,10 @@ use kit::{Caller, Page, PageRequest, Scope, SharedClock};
 use serde_json::Value;
 use store::Stored;
 
-use super::model::{Mode, Notification, Post, Preferences, Recipient};
+use super::model::{Kind, Mode, Notification, Post, Preferences, Recipient};
 use super::store::NotificationStore;
 use super::words::word;
-use crate::email::{Draft, Mails};
+use crate::email::{Draft, Mails, fill};
 use crate::error::Result;
 use crate::upstream::Directory;
 
@@ -49,7 +49,7 @@ impl Notifications {
 
     async fn tell_one(&self, scope: &Scope, post: &Post, person: &Recipient) -> Result<()> {
         let wants = self.store.preferences(scope, &person.user_id).await?;
-        let (title, body) = (word(&post.title, &person.locale), word(&post.body, &person.locale));
+        let (title, body) = words_for(post, person);
         if wants.in_app(post.kind) == Mode::Now {
             let notification = Notification {
                 user_id: person.user_id.clone(),
@@ -64,7 +64,7 @@ impl Notifications {
             };
             self.store.keep(scope, notification, self.clock.now()).await?;
         }
-        if wants.email(post.kind) != Mode::Now || person.email.is_empty() {
+        if post.in_app_only || wants.email(post.kind) != Mode::Now || person.email.is_empty() {
             return Ok(());
         }
         let mut values = post.values.clone();
@@ -120,4 +120,23 @@ impl Notifications {
         self.store.set_preferences(caller.scope()?, &caller.actor.id, preferences.clone()).await?;
         Ok(preferences)
     }
+}
+
+/// Title and body as one person reads them.
+fn words_for(post: &Post, person: &Recipient) -> (String, String) {
+    let locale = person.locale.as_str();
+    let (title, body) = match &post.words {
+        Some((title, body)) => (title.get(locale).to_owned(), body.get(locale).to_owned()),
+        None => (word(&post.title, locale), word(&post.body, locale)),
+    };
+    // Elsewhere two braces are what somebody wrote.
+    if post.kind != Kind::PaymentRecovery {
+        return (title, body);
+    }
+    let value = |name: &str| match (name, &post.customer) {
+        ("name", Some((name, masked))) => (if person.sees_personal_data { name } else { masked }).clone(),
+        ("name", None) => word("a_customer", locale),
+        (name, _) => post.values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned(),
+    };
+    (fill(&title, value), fill(&body, value))
 }

@@ -113,6 +113,8 @@ impl NotificationService for Rpc {
             roles,
             title,
             body,
+            words: None,
+            in_app_only: false,
             link,
             subject,
             dedupe_key,
@@ -189,6 +191,7 @@ fn wire_kind(kind: Kind) -> pb::NotificationKind {
         Kind::ConnectionDegraded => pb::NotificationKind::ConnectionDegraded,
         Kind::DraftSubmitted => pb::NotificationKind::DraftSubmitted,
         Kind::PersonasRefreshed => pb::NotificationKind::PersonasRefreshed,
+        Kind::PaymentRecovery => pb::NotificationKind::PaymentRecovery,
     }
 }
 

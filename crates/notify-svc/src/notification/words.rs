@@ -37,6 +37,12 @@ pub fn word(key: &str, locale: &str) -> String {
             ("Personas could not be refreshed", "Die Personas konnten nicht aktualisiert werden")
         }
         "personas_failed_body" => ("The old ones hold on meanwhile.", "Die alten gelten so lange weiter."),
+        "a_customer" => ("a customer", "ein Kunde"),
+        "payment_recovery" => ("A payment is still open", "Eine Zahlung ist noch offen"),
+        "payment_recovery_body" => (
+            "{{amount_due}} of {{name}} is past due since {{failed_at}}.",
+            "{{amount_due}} von {{name}} stehen seit dem {{failed_at}} aus.",
+        ),
         other => return other.to_owned(),
     };
     String::from(if german { de } else { en })

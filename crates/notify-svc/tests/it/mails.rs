@@ -1,11 +1,11 @@
 //! Which events become which mails, and that none becomes two.
 
-use notify_svc::email::{Draft, TEMPLATES, Templates};
+use notify_svc::email::{TEMPLATES, Templates};
 use proto::common::{LocalText, Money};
 use proto::events::event::Data;
 use proto::events::{
-    CustomerErased, FlowSessionChanged, MailRequested, PaymentChanged, PersonaCount, PersonasRefreshed,
-    RedemptionChanged, SubscriptionChanged,
+    CustomerErased, FlowSessionChanged, MailRequested, NotificationRequested, PaymentChanged, PersonaCount,
+    PersonasRefreshed, RecoveryCaseChanged, RedemptionChanged, SubscriptionChanged,
 };
 use serde_json::json;
 
@@ -26,6 +26,7 @@ fn code(to: &str, key: &str) -> Data {
         locale: "en".into(),
         values: Some(prost_types::Struct { fields: fields.into() }),
         dedupe_key: key.into(),
+        ..Default::default()
     })
 }
 
@@ -178,47 +179,166 @@ async fn a_refresh_is_told_to_admins_and_experts_with_what_has_moved() {
     assert!(sent.iter().any(|m| readable(m).contains("could not be refreshed: no data")));
 }
 
-fn recovery(subscription: &str) -> Draft {
-    Draft {
-        template: "cancel_request_received".into(),
-        to: "grace@example.com".into(),
-        locale: "en".into(),
-        from_name: "Telco".into(),
-        values: json!({ "name": "Grace", "wished_at": "2026-01-01T00:00:00Z" }),
-        dedupe_key: format!("recovery/{subscription}"),
-        customer_id: Some("cus_1".into()),
-        recovery_of: Some(subscription.into()),
+/// A mail of a recovery, as billing asks for it.
+fn recovery(subscription: &str, key: &str) -> Data {
+    let words = |en: &str, de: &str| json!({ "default_locale": "en", "texts": { "en": en, "de": de } });
+    let values = json!({
+        "amount_due": "29.85 USD", "failed_at": "2026-03-01", "link": "https://telco.example/billing",
+        "text": {
+            "subject": words("{{amount_due}} is still open", "{{amount_due}} ist noch offen"),
+            "body": words("Dear {{name}},\n\nplease look at your card. {{plan}}", "Guten Tag {{name}}"),
+            "fallbacks": { "plan": words("Your plan goes on.", "Ihr Tarif läuft weiter.") },
+        },
+    });
+    Data::MailRequested(MailRequested {
+        template: "recovery_mail".into(),
+        values: proto::json::object_to_wire(&values),
+        dedupe_key: key.into(),
+        customer_id: "cus_1".into(),
+        recovery_of: subscription.into(),
+        ..Default::default()
+    })
+}
+
+fn payment(subscription: &str) -> Data {
+    Data::PaymentChanged(PaymentChanged { subscription_id: subscription.into(), ..Default::default() })
+}
+
+fn subscription(id: &str, state: &str, before: &str) -> Data {
+    Data::SubscriptionChanged(SubscriptionChanged {
+        subscription_id: id.into(),
+        state: state.into(),
+        previous_state: before.into(),
+        ..Default::default()
+    })
+}
+
+fn ended(subscription: &str) -> Data {
+    Data::RecoveryCaseChanged(RecoveryCaseChanged {
+        subscription_id: subscription.into(),
+        state: "stopped".into(),
+        ..Default::default()
+    })
+}
+
+#[tokio::test]
+async fn a_recovery_mail_has_the_company_s_words_for_this_customer_and_goes_once() {
+    let world = World::new().await;
+    for _ in 0..2 {
+        world.hear("mail.requested", "rcs_1", 2, recovery("sub_1", "recovery/rcs_1/0")).await;
     }
+    let sent = world.sent("recovery_mail").await;
+    assert_eq!(sent.len(), 1);
+    let mail = readable(&sent[0]);
+    for part in [
+        "Subject: 29.85 USD is still open",
+        "To: grace@example.com",
+        "Dear Grace Hopper,",
+        "Your plan goes on.",
+        "https://telco.example/billing",
+    ] {
+        assert!(mail.contains(part), "{part} in {mail}");
+    }
+    assert!(!mail.contains("{{"), "{mail}");
 }
 
 #[tokio::test]
 async fn invariant_10_recovery_mails_stop_when_the_customer_pays_or_leaves() {
     let world = World::new().await;
-    let payment = |subscription: &str| {
-        Data::PaymentChanged(PaymentChanged { subscription_id: subscription.into(), ..Default::default() })
-    };
-    let left = |state: &str| {
-        Data::SubscriptionChanged(SubscriptionChanged {
-            subscription_id: "sub_left".into(),
-            state: state.into(),
-            ..Default::default()
-        })
-    };
-    for subscription in ["sub_paid", "sub_left", "sub_1", "sub_open"] {
-        world.rooms.mails.queue(&world.scope, recovery(subscription)).await.unwrap();
+    let ids = ["sub_paid", "sub_left", "sub_1", "sub_paused", "sub_back", "sub_stopped", "sub_open"];
+    for id in ids {
+        world.hear("mail.requested", id, 2, recovery(id, &format!("recovery/{id}"))).await;
     }
     world.hear("payment.recovered", "sub_paid", 2, payment("sub_paid")).await;
-    world.hear("subscription.changed", "sub_left", 2, left("non_renewing")).await;
+    let changed = "subscription.changed";
+    world.hear(changed, "sub_left", 2, subscription("sub_left", "non_renewing", "past_due")).await;
     world.hear("flow.session.canceled", "fls_1", 4, session("canceled", 100)).await;
-    assert_eq!(world.sent("cancel_request_received").await.len(), 1, "only the one still owed");
-    // One that is queued afterwards stops as well, until another payment fails.
-    let again = Draft { dedupe_key: "recovery/2".into(), ..recovery("sub_paid") };
-    world.rooms.mails.queue(&world.scope, again).await.unwrap();
-    assert_eq!(world.sent("cancel_request_received").await.len(), 1);
-    world.hear("payment.failed", "sub_paid", 3, payment("sub_paid")).await;
-    let third = Draft { dedupe_key: "recovery/3".into(), ..recovery("sub_paid") };
-    world.rooms.mails.queue(&world.scope, third).await.unwrap();
-    assert_eq!(world.sent("cancel_request_received").await.len(), 2);
+    world.hear(changed, "sub_paused", 2, subscription("sub_paused", "paused", "past_due")).await;
+    world.hear(changed, "sub_back", 2, subscription("sub_back", "active", "past_due")).await;
+    world.hear("recovery.case_ended", "rcs_1", 2, ended("sub_stopped")).await;
+    assert_eq!(world.sent("recovery_mail").await.len(), 1, "only the one still owed");
+}
+
+#[tokio::test]
+async fn invariant_10_a_mail_asked_for_before_the_payment_stops_in_whichever_order_the_news_comes() {
+    let world = World::new().await;
+    // Billing read "past due", the customer paid, and the payment is heard of first.
+    world.hear("payment.recovered", "sub_1", 3, payment("sub_1")).await;
+    world.hear("mail.requested", "rcs_1", 2, recovery("sub_1", "recovery/rcs_1/1")).await;
+    // Old news that comes late opens nothing.
+    world.hear("payment.failed", "sub_1", 2, payment("sub_1")).await;
+    world.hear("mail.requested", "rcs_1", 2, recovery("sub_1", "recovery/rcs_1/1")).await;
+    assert!(world.sent("recovery_mail").await.is_empty());
+    // Another payment fails next month: what is asked for then goes, and nobody has to lift anything.
+    world.clock.advance(jiff::SignedDuration::from_hours(30 * 24));
+    world.hear("mail.requested", "rcs_2", 2, recovery("sub_1", "recovery/rcs_2/0")).await;
+    assert_eq!(world.sent("recovery_mail").await.len(), 1);
+    // And a halt of the month before that is delivered late does not stop it.
+    let halts = world.db.collection::<bson::Document>("recovery_halts");
+    assert_eq!(halts.count_documents(bson::doc! {}).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_code_given_at_the_last_chance_is_a_recovery_mail_and_says_so() {
+    let world = World::new().await;
+    let given = |id: &str, subscription: &str| {
+        let Data::RedemptionChanged(r) = redemption("claimed") else { unreachable!() };
+        Data::RedemptionChanged(RedemptionChanged {
+            redemption_id: id.into(),
+            subscription_id: subscription.into(),
+            flow_session_id: kit::id::new("rcs"),
+            ..r
+        })
+    };
+    world.hear("redemption.claimed", "red_8", 2, given("red_8", "sub_8")).await;
+    world.hear("redemption.claimed", "red_9", 2, given("red_9", "sub_9")).await;
+    world.hear("subscription.changed", "sub_9", 9, subscription("sub_9", "ended", "past_due")).await;
+    let sent = world.sent("Offer_Code").await;
+    assert_eq!(sent.len(), 1, "who left gets none");
+    let mail = readable(&sent[0]);
+    assert!(mail.contains("your next payments become easier") && mail.contains("STAY-7K2M"), "{mail}");
+}
+
+#[tokio::test]
+async fn a_notice_of_recovery_is_in_the_dashboard_of_admins_and_in_no_mail() {
+    let world = World::new().await;
+    let values = json!({ "amount_due": "29.85 USD", "failed_at": "2026-03-01" });
+    let words =
+        |en: &str| LocalText { default_locale: "en".into(), texts: [("en".into(), en.into())].into() };
+    let asked = NotificationRequested {
+        kind: "payment_recovery".into(),
+        values: proto::json::object_to_wire(&values),
+        link: "/recovery/cases/rcs_1".into(),
+        subject: "rcs_1".into(),
+        dedupe_key: "recovery/rcs_1/2".into(),
+        customer_id: "cus_1".into(),
+        ..Default::default()
+    };
+    let own = NotificationRequested {
+        title: Some(words("Call {{name}}")),
+        body: Some(words("{{amount_due}} waits")),
+        dedupe_key: "recovery/rcs_1/3".into(),
+        ..asked.clone()
+    };
+    for _ in 0..2 {
+        for asked in [&asked, &own] {
+            let data = Data::NotificationRequested(asked.clone());
+            world.hear("notification.requested", "rcs_1", 2, data).await;
+        }
+    }
+    let told = async |who: &str| {
+        let (person, page) = (world.person(who), kit::PageRequest::new(50, ""));
+        let page = world.rooms.notifications.list(&person, false, &page);
+        page.await.unwrap().items.into_iter().map(|n| (n.body.title, n.body.body)).collect::<Vec<_>>()
+    };
+    let pair = |title: &str, body: &str| (title.to_owned(), body.to_owned());
+    let [ada, max, eve] = [told("usr_ada").await, told("usr_max").await, told("usr_eve").await];
+    let ours = pair("A payment is still open", "29.85 USD of Grace Hopper is past due since 2026-03-01.");
+    assert_eq!(ada, [pair("Call Grace Hopper", "29.85 USD waits"), ours]);
+    let ours = pair("Eine Zahlung ist noch offen", "29.85 USD von G. H. stehen seit dem 2026-03-01 aus.");
+    assert_eq!(max, [pair("Call G. H.", "29.85 USD waits"), ours], "as far as he may see");
+    assert!(eve.is_empty(), "no expert");
+    assert!(world.sent("Email_Notification_RA").await.is_empty());
 }
 
 #[tokio::test]
@@ -226,10 +346,10 @@ async fn an_erased_customer_is_in_no_mail_and_gets_none() {
     let world = World::new().await;
     world.hear("redemption.claimed", "red_1", 2, redemption("claimed")).await;
     world.sent("Offer_Code").await;
-    world.rooms.mails.queue(&world.scope, recovery("sub_open")).await.unwrap();
+    world.hear("mail.requested", "rcs_1", 2, recovery("sub_open", "recovery/rcs_1/0")).await;
     let erased = Data::CustomerErased(CustomerErased { customer_id: "cus_1".into() });
     world.hear("customer.erased", "cus_1", 9, erased).await;
-    assert!(world.sent("cancel_request_received").await.is_empty());
+    assert!(world.sent("recovery_mail").await.is_empty());
     for collection in ["mails", "contacts"] {
         let all = world.db.collection::<bson::Document>(collection);
         let personal = bson::doc! { "$or": [
@@ -249,7 +369,8 @@ fn every_mail_renders_in_every_language_with_all_its_values() {
         "terms": "20 % off", "ends_at": "2027-01-01T00:00:00Z", "wished_at": "2026-11-23T09:00:00Z", "title": "T",
         "body": "B", "customer": "G. H.", "value": "29.85 USD", "link": "https://x.example/y", "customers": 5,
         "personas": [{ "name": "P", "members": 1, "entered": 1, "left": 0, "jumped": true }],
-        "data_to": "2026-11-23T09:00:00Z", "rejected_rows": 3,
+        "data_to": "2026-11-23T09:00:00Z", "rejected_rows": 3, "subject": "S", "paragraphs": ["A", "B <i>"],
+        "amount_due": "29.85 USD",
     });
     for template in TEMPLATES {
         for locale in ["en", "de", "fr"] {

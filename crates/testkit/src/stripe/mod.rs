@@ -234,6 +234,24 @@ impl FakeStripe {
         reply
     }
 
+    /// A subscription's payment fails, or one that had failed comes in: the subscription follows, and events tell of both.
+    pub fn settle_payment(&self, subscription: &str, paid: bool) {
+        let now = self.shared.clock.now();
+        let mut inner = self.shared.lock();
+        let before = inner.world.any(subscription).cloned().expect("a subscription of the fake");
+        let mut after = before.clone();
+        after["status"] = json!(if paid { "active" } else { "past_due" });
+        inner.world.put(after.clone());
+        inner.world.emit("customer.subscription.updated", &after, Some(&before), now);
+        let id = inner.world.new_id("in");
+        let parent =
+            json!({"type": "subscription_details", "subscription_details": {"subscription": subscription}});
+        let invoice = json!({"id": id, "object": "invoice", "customer": after["customer"], "parent": parent});
+        let name = if paid { "invoice.paid" } else { "invoice.payment_failed" };
+        inner.world.emit(name, &invoice, None, now);
+        deliver(&self.shared, &mut inner);
+    }
+
     /// The newest event of a type, as it would be delivered now: signature header and body.
     pub fn delivery(&self, kind: &str) -> Option<(String, String)> {
         let inner = self.shared.lock();

@@ -11,6 +11,7 @@ mod inbound;
 mod mended;
 mod offers;
 mod secrets;
+mod recovery;
 mod stripe;
 mod subscriptions;
 mod syncs;
