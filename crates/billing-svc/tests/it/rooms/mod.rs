@@ -5,11 +5,14 @@ mod claims;
 mod crashes;
 mod customers;
 mod faults;
+mod files;
 mod inbound;
+mod merges;
 mod offers;
 mod stripe;
 mod subscriptions;
 mod syncs;
+mod timelines;
 mod world;
 
 use faults::Fault;

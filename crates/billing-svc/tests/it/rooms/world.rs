@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use billing_svc::Rooms;
 use billing_svc::connections::{Keys, Opener};
 use billing_svc::offer::{Audience, CodePolicy, Draft, Limits, Offer, Purpose, Stacking, State, Terms};
 use billing_svc::providers::simulated::{Books, Fixture, FixturePrice, Fixtures};
@@ -12,7 +11,9 @@ use billing_svc::redemption::Redemption;
 use billing_svc::secrets::Vault;
 use billing_svc::subscription::Subscription;
 use billing_svc::upstream::Directory;
+use billing_svc::{Keeping, Rooms};
 use connect::http::{Http, Settings};
+use connect::objects::Objects;
 use kit::clock::{Clock, MovedClock};
 use kit::locale::LocalText;
 use kit::{Actor, Caller, Currency, Mode, Money, Role, Scope, SecretString};
@@ -121,9 +122,11 @@ impl World {
             Ok(Arc::new(Faulty { inner, faults: faults.clone() }) as Arc<dyn Provider>)
         });
         let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
+        let keeping = Keeping { objects: Objects::memory(), timeline_days: 1_000 };
         let directory = Directory::fixed([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
-        let rooms =
-            Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory).await.unwrap();
+        let rooms = Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory, keeping)
+            .await
+            .unwrap();
         in_background(rooms.inserts.clone().run(CancellationToken::new()));
         rooms
     }
