@@ -15,7 +15,9 @@ use proto::events::{
 };
 
 use crate::analytics::{Heard, Overviews, Redemption, SessionTold};
-use crate::facts::{Customers, FlowEnd, Moves, Profile, Raw, Returned, Subscription, Told, flatten};
+use crate::facts::{
+    Customers, FlowEnd, Joined, Moves, Profile, Raw, Returned, Subscription, Told, flatten,
+};
 use crate::persona::{Board, Tally};
 use crate::rules::Value;
 
@@ -139,10 +141,36 @@ pub fn upload_completed(
     rejected: u64,
     now: Timestamp,
 ) -> Outgoing {
-    let data =
-        UsageUploadCompleted { upload_id: upload.to_owned(), dataset_id: dataset.to_owned(), rows, rejected };
+    let data = UsageUploadCompleted {
+        upload_id: upload.to_owned(),
+        dataset_id: dataset.to_owned(),
+        rows,
+        rejected,
+        ..Default::default()
+    };
     let id = format!("evt_{upload}_completed");
     with_id(id, scope, now, "usage.upload.completed", upload, 1, Data::UsageUploadCompleted(data))
+}
+
+/// `usage.upload.applied`: some of the customers an upload speaks of. The id follows from the first, so that they are
+/// named once however often the work was begun.
+pub fn upload_applied(
+    scope: &Scope,
+    upload: &str,
+    dataset: (&str, &str),
+    customers: Vec<String>,
+    now: Timestamp,
+) -> Option<Outgoing> {
+    let id = format!("evt_{upload}_{}", customers.first()?);
+    let data = UsageUploadCompleted {
+        upload_id: upload.to_owned(),
+        dataset_id: dataset.0.to_owned(),
+        dataset: dataset.1.to_owned(),
+        customer_ids: customers,
+        ..Default::default()
+    };
+    let data = Data::UsageUploadCompleted(data);
+    Some(with_id(id, scope, now, "usage.upload.applied", upload, 1, data))
 }
 
 /// Hears what billing and content tell: customers, subscriptions, payments, redemptions, cancel flows.
@@ -169,6 +197,19 @@ impl Ears {
         }
         if !told.is_empty() {
             self.customers.hear(scope, told).await?;
+        }
+        for (incoming, event) in events {
+            let Some(Data::CustomerMerged(m)) = &event.data else { continue };
+            let joined = Joined {
+                survivor: m.survivor_id.clone(),
+                absorbed: m.absorbed_id.clone(),
+                external_ids: m.external_ids.clone(),
+                subscriptions: m.subscription_ids.clone(),
+            };
+            match incoming.kind.as_str() {
+                "customer.unmerged" => self.customers.part(scope, &joined).await?,
+                _ => self.customers.join(scope, &joined).await?,
+            }
         }
         if !heard.is_empty() {
             self.overviews.hear(scope, heard).await?;

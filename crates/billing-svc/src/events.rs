@@ -8,7 +8,8 @@ pub use proto::json::to_wire;
 use serde_json::Value;
 
 use crate::connections::Connection;
-use crate::customers::Customer;
+use crate::customer_merge::Merge;
+use crate::customers::{Customer, EXTERNAL};
 use crate::inbound::{About, Event, Whose};
 use crate::providers::ProviderKind;
 use crate::recovery;
@@ -94,6 +95,7 @@ impl Stamp<'_> {
         c: &Customer,
         created_at: Timestamp,
         attributes: prost_types::Struct,
+        import_id: &str,
     ) -> Outgoing {
         let data = proto::events::CustomerUpserted {
             customer_id: self.subject.to_owned(),
@@ -106,8 +108,35 @@ impl Stamp<'_> {
             state: c.state.as_str().into(),
             created_at: Some(kit::time::to_proto(created_at)),
             attributes: Some(attributes),
+            import_id: import_id.to_owned(),
         };
         self.event("customer.upserted", Data::CustomerUpserted(data))
+    }
+
+    /// `customer.tagged`.
+    pub fn customer_tagged(self, added: Vec<String>, removed: Vec<String>) -> Outgoing {
+        let data = proto::events::CustomerTagged { customer_id: self.subject.to_owned(), added, removed };
+        self.event("customer.tagged", Data::CustomerTagged(data))
+    }
+
+    /// `customer.merged`, or `customer.unmerged` once it was undone.
+    pub fn customer_merged(self, id: &str, m: &Merge) -> Outgoing {
+        let data = proto::events::CustomerMerged {
+            merge_id: id.to_owned(),
+            survivor_id: m.survivor_id.clone(),
+            absorbed_id: m.absorbed_id.clone(),
+            external_ids: m.taken.names(EXTERNAL).map(ToOwned::to_owned).collect(),
+            subscription_ids: m.subscription_ids.clone(),
+            redemption_ids: m.redemption_ids.clone(),
+        };
+        let kind = if m.undone_at.is_some() { "customer.unmerged" } else { "customer.merged" };
+        self.event(kind, Data::CustomerMerged(data))
+    }
+
+    /// `customer.erased`, for a record that had become part of somebody who was erased.
+    pub fn customer_erased(self) -> Outgoing {
+        let data = proto::events::CustomerErased { customer_id: self.subject.to_owned() };
+        self.event("customer.erased", Data::CustomerErased(data))
     }
 
     /// `subscription.changed`; `before` is none for one seen for the first time.

@@ -3,6 +3,9 @@
 
 pub mod config;
 pub mod connections;
+pub mod customer_export;
+pub mod customer_import;
+pub mod customer_merge;
 pub mod customers;
 pub mod error;
 mod events;
@@ -14,12 +17,14 @@ pub mod redemption;
 pub mod request_lock;
 pub mod secrets;
 pub mod subscription;
+pub mod timeline;
 pub mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use connect::objects::Objects;
 use kit::SharedClock;
 use kit::caller::{Minter, SigningKey, Verifier};
 use proto::billing as pb;
@@ -28,14 +33,18 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 use connections::{Connections, Opener, Syncs};
+use customer_export::Exports;
+use customer_import::Imports;
+use customer_merge::Merges;
 use customers::Customers;
 use inbound::{Gaps, Inbound, Worker};
 use offer::{Ledgers, Offers};
 use recovery::{Campaigns, Cases};
 use redemption::Redemptions;
-use store::Leases;
 use store::grouped::Inserter;
+use store::{Jobs, Leases};
 use subscription::Subscriptions;
+use timeline::Timeline;
 use upstream::Directory;
 
 /// The service's name: in tokens, logs, database and consumers.
@@ -55,6 +64,11 @@ pub struct Rooms {
     pub connections: Connections,
     pub syncs: Syncs,
     pub customers: Customers,
+    pub merges: Merges,
+    pub timeline: Timeline,
+    pub imports: Imports,
+    pub exports: Exports,
+    pub jobs: Jobs,
     pub subscriptions: Subscriptions,
     pub offers: Offers,
     pub redemptions: Redemptions,
@@ -69,6 +83,13 @@ pub struct Rooms {
     pub locks: request_lock::Locks,
 }
 
+/// Where files are kept, and for how long what.
+#[derive(Clone)]
+pub struct Keeping {
+    pub objects: Objects,
+    pub timeline_days: u32,
+}
+
 impl Rooms {
     /// Opens the stores and puts the rooms together. `opener` makes provider adapters: tests bring their own.
     pub async fn open(
@@ -78,6 +99,7 @@ impl Rooms {
         opener: Opener,
         stripe_url: Option<String>,
         directory: Directory,
+        keeping: Keeping,
     ) -> anyhow::Result<Self> {
         let leases = Leases::open(db, clock.clone()).await?;
         let connections = connections::store::ConnectionStore::open(db, clock.clone()).await?;
@@ -98,7 +120,7 @@ impl Rooms {
         let redemptions = Redemptions::new(
             redemption::store::RedemptionStore::open(db, clock.clone()).await?,
             offers.clone(),
-            ledgers,
+            ledgers.clone(),
             subscriptions.clone(),
             connections.clone(),
             leases.clone(),
@@ -119,6 +141,31 @@ impl Rooms {
             leases: leases.clone(),
             clock: clock.clone(),
         };
+        let merges = Merges::new(
+            customer_merge::store::MergeStore::open(db, clock.clone()).await?,
+            customers.clone(),
+            subscriptions.clone(),
+            redemptions.clone(),
+            ledgers,
+            clock.clone(),
+        );
+        let jobs = Jobs::open(db, clock.clone()).await?;
+        let imports = Imports::new(
+            customer_import::store::ImportStore::open(db, clock.clone()).await?,
+            customers.clone(),
+            keeping.objects.clone(),
+            jobs.clone(),
+            clock.clone(),
+        );
+        let exports = Exports::new(
+            customer_export::store::ExportStore::open(db, clock.clone()).await?,
+            customers.clone(),
+            keeping.objects,
+            jobs.clone(),
+            clock.clone(),
+        );
+        let entries = timeline::store::EntryStore::open(db, clock.clone()).await?;
+        let timeline = Timeline::new(entries, merges.clone(), keeping.timeline_days);
         let syncs = Syncs::new(
             connections.clone(),
             customers.clone(),
@@ -153,6 +200,11 @@ impl Rooms {
             connections,
             syncs,
             customers,
+            merges,
+            timeline,
+            imports,
+            exports,
+            jobs,
             subscriptions,
             offers,
             redemptions,
@@ -189,9 +241,11 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let simulated = tools.books().cloned().map(|books| providers::simulated::server(books, clock.clone()));
     let opener: Opener = Arc::new(move |connection| providers::open(connection, &tools));
     let vault = secrets::Vault::new(&config.secrets_key)?;
+    let objects = Objects::folder(&config.objects_dir).context("failed to open RETENTION_OBJECTS_DIR")?;
+    let keeping = Keeping { objects, timeline_days: config.timeline_days };
     let identity = kit::client::Upstream::new("identity-svc", &config.identity_addr, minter)?;
     let rooms =
-        Rooms::open(&db, clock.clone(), vault, opener, config.stripe_url.clone(), Directory::new(identity))
+        Rooms::open(&db, clock.clone(), vault, opener, config.stripe_url.clone(), Directory::new(identity), keeping)
             .await?;
     let service = assemble(rooms, db, bus, verifier, clock);
     Ok(match simulated {
@@ -211,6 +265,11 @@ fn assemble(
         connections,
         syncs,
         customers,
+        merges,
+        timeline,
+        imports,
+        exports,
+        jobs,
         subscriptions,
         offers,
         redemptions,
@@ -231,6 +290,9 @@ fn assemble(
         "connections",
         "customers",
         "customer_attributes",
+        "customer_merges",
+        "customer_imports",
+        "customer_exports",
         "subscriptions",
         "offers",
         "redemptions",
@@ -240,7 +302,7 @@ fn assemble(
         "lock_releases",
     ];
     collections.extend(providers::simulated::WITH_EVENTS);
-    let (ready_db, ready_bus) = (db.clone(), bus.clone());
+    let (ready_db, ready_bus, heard, told) = (db.clone(), bus.clone(), bus.clone(), timeline.clone());
     let (cron_db, due) = (db.clone(), cases.clone());
     let ears = Arc::new(recovery::Ears { cases: cases.clone(), campaigns: campaigns.clone() });
     let mut service = kit::Service::new(NAME);
@@ -248,7 +310,7 @@ fn assemble(
         let (bus, ears) = (bus.clone(), ears.clone());
         service = service.task(family, move |stop| bus.subscribe(NAME, family, ears, stop));
     }
-    service
+    let service = service
         .verified_by(verifier)
         .checked_by(kit::service::Check {
             is_unary: proto::check::is_unary,
@@ -259,6 +321,14 @@ fn assemble(
         .room(pb::connection_service_server::ConnectionServiceServer::new(connection_room))
         .room(inbound_room.max_decoding_message_size(LARGEST))
         .room(customer_room.max_decoding_message_size(LARGEST))
+        .room(pb::customer_merge_service_server::CustomerMergeServiceServer::new(customer_merge::Rpc(merges)))
+        .room(pb::customer_import_service_server::CustomerImportServiceServer::new(customer_import::Rpc(
+            imports.clone(),
+        )))
+        .room(pb::customer_export_service_server::CustomerExportServiceServer::new(customer_export::Rpc(
+            exports.clone(),
+        )))
+        .room(pb::timeline_service_server::TimelineServiceServer::new(timeline::Rpc(timeline)))
         .room(pb::subscription_service_server::SubscriptionServiceServer::new(subscription::Rpc(
             subscriptions.clone(),
         )))
@@ -268,6 +338,14 @@ fn assemble(
         )))
         .room(pb::recovery_service_server::RecoveryServiceServer::new(recovery::Rpc { campaigns, cases }))
         .room(pb::request_lock_service_server::RequestLockServiceServer::new(request_lock::Rpc(locks)))
+        .task("imports", {
+            let jobs = jobs.clone();
+            move |stop| jobs.worker(customer_import::KIND, 2, imports.worker(), stop)
+        })
+        .task("exports", {
+            let worker = exports.worker();
+            move |stop| jobs.worker(customer_export::KIND, 1, worker, stop)
+        })
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
         .task("inbox", move |stop| inserts.run(stop))
         .task("inbound", move |stop| worker.run(stop))
@@ -291,9 +369,11 @@ fn assemble(
         })
         .task("tidy", move |stop| {
             repeat(stop, TIDY, move || {
-                let (redemptions, subscriptions) = (redemptions.clone(), subscriptions.clone());
+                let (redemptions, subscriptions, exports) =
+                    (redemptions.clone(), subscriptions.clone(), exports.clone());
                 async move {
                     redemptions.exhaust().await?;
+                    exports.expire().await?;
                     subscriptions.check_silent().await.map(|_| ())
                 }
             })
@@ -305,7 +385,12 @@ fn assemble(
         .ready("nats", move || {
             let bus = ready_bus.clone();
             async move { bus.ready().await }
-        })
+        });
+    timeline::FAMILIES.into_iter().fold(service, |service, family| {
+        let (bus, ears) = (heard.clone(), timeline::Ears::shared(told.clone()));
+        // A consumer of its own beside recovery's: each hears every event.
+        service.task(format!("timeline_{family}"), move |stop| bus.subscribe(timeline::NAME, family, ears, stop))
+    })
 }
 
 /// Does something again and again until stopped. An error is logged and the next round tries again.

@@ -90,6 +90,13 @@ pub fn drop_remembered(rooms: &Rooms, heard: &bus::Heard) {
     rooms.workflows.forget(scope);
 }
 
+/// Whom a merge made part of whom, or parted again: absorbed and survivor.
+pub fn merge_told(incoming: &bus::Incoming) -> Option<(String, String)> {
+    let event = Event::decode(incoming.body.clone()).ok()?;
+    let Some(Data::CustomerMerged(merge)) = event.data else { return None };
+    Some((merge.absorbed_id, merge.survivor_id))
+}
+
 /// The status a `company.*` event tells, and the version of the company it was true of.
 pub fn company_told(incoming: &bus::Incoming) -> Option<(String, i64)> {
     let event = Event::decode(incoming.body.clone()).ok()?;

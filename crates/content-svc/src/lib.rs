@@ -61,6 +61,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let visits = FlowStore::open(&db, clock.clone()).await?;
     let billing = Arc::new(Upstreamed(upstreams));
     let viewer = WorkflowViewer::new(rooms.workflows.clone(), visits.clone(), billing.clone());
+    let merged = Arc::new(flow_session::Listener(visits.clone()));
     let flows = FlowSessions::new(
         visits,
         companies,
@@ -73,6 +74,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let collections =
         vec!["questionnaires", "card_elements", "cards", "templates", "workflows", "flow_sessions"];
     let (remembering, ready_db, heard, listened) = (rooms.clone(), db.clone(), bus.clone(), bus.clone());
+    let followed = bus.clone();
     let check = kit::service::Check {
         is_unary: proto::check::is_unary,
         message: proto::check::message,
@@ -93,6 +95,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .task("flow_sessions", move |stop| flows.run(stop))
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
         .task("companies", move |stop| listened.subscribe("content-svc", "company", told, stop))
+        .task("merges", move |stop| followed.subscribe("content-svc", "customer", merged, stop))
         .task("caches", move |stop| {
             heard.overhear("content", move |heard| events::drop_remembered(&remembering, &heard), stop)
         })

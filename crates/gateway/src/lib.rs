@@ -71,8 +71,9 @@ impl Edge {
     ) -> anyhow::Result<Arc<Self>> {
         let operations = descriptors::load().map_err(|why| anyhow!("the protos are not sound: {why}"))?;
         let key = Arc::new(SigningKey::from_seed(&config.common.inner_key)?);
-        let upload = proto::pool().get_message_by_name(special::upload::REPLY);
-        let messages = operations.iter().map(|op| op.output.clone()).chain(upload);
+        let uploads = special::upload::Target::ALL.into_iter();
+        let uploads = uploads.filter_map(|t| proto::pool().get_message_by_name(t.reply()));
+        let messages = operations.iter().map(|op| op.output.clone()).chain(uploads);
         Ok(Arc::new(Self {
             upstreams: Upstreams::new(&config, &Minter::new(NAME, key, clock.clone()))?,
             auth: Authenticator::new(bus.clone()),
@@ -156,10 +157,9 @@ fn router(edge: &Arc<Edge>) -> anyhow::Result<Router> {
     let mut app = special::routes(edge);
     for (path, ops) in paths {
         let ops: Arc<[Arc<Operation>]> = ops.into();
-        let methods = if path == special::upload::ROUTE {
-            special::upload::beside(edge, ops)?
-        } else {
-            methods(edge, ops)
+        let methods = match special::upload::Target::at(&path) {
+            Some(target) => special::upload::beside(edge, ops, target)?,
+            None => methods(edge, ops),
         };
         app = app.route(&path, methods);
     }

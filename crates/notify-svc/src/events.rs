@@ -4,11 +4,13 @@ use kit::{Outgoing, Scope, Timestamp};
 use prost::Message as _;
 use proto::events::event::Data;
 
+use crate::email::Mail;
+
 /// `notification.sent` or `notification.failed` for one mail.
 pub fn mail_changed(
     scope: &Scope,
     mail_id: &str,
-    dedupe_key: &str,
+    mail: &Mail,
     sequence: i64,
     sent: bool,
     at: Timestamp,
@@ -18,8 +20,10 @@ pub fn mail_changed(
         notification_id: mail_id.to_owned(),
         channel: String::from("email"),
         state: state.to_owned(),
-        dedupe_key: dedupe_key.to_owned(),
+        dedupe_key: mail.dedupe_key.clone(),
         user_id: String::new(),
+        customer_id: mail.customer_id.clone().unwrap_or_default(),
+        template: mail.template.clone(),
     };
     changed(scope, kind, data, sequence, at)
 }
@@ -32,6 +36,8 @@ pub fn delivered(scope: &Scope, notification_id: &str, user_id: &str, at: Timest
         state: String::from("delivered"),
         dedupe_key: String::new(),
         user_id: user_id.to_owned(),
+        customer_id: String::new(),
+        template: String::new(),
     };
     changed(scope, "notification.sent", data, 1, at)
 }

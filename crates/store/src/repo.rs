@@ -358,6 +358,19 @@ impl<T: Record> Repo<T> {
         Ok(self.raw.update_many(scoped(scope, filter), update).await.map_err(Self::error)?.modified_count)
     }
 
+    /// The same inside a transaction.
+    pub async fn update_many_in(
+        &self,
+        tx: &mut Transaction,
+        scope: &Scope,
+        filter: Document,
+        update: Document,
+    ) -> Result<u64> {
+        let update = self.with_events(update, self.clock.now(), Vec::new())?;
+        let done = self.raw.update_many(scoped(scope, filter), update).session(tx.session()).await;
+        Ok(done.map_err(Self::error)?.modified_count)
+    }
+
     /// Adds the record, or writes its body where one of this id is there already.
     pub async fn upsert(
         &self,

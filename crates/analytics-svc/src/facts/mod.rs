@@ -7,9 +7,9 @@ mod rpc;
 mod store;
 
 pub use model::{
-    Customer, Dated, Derived, FlowEnd, Known, Membership, Moves, PastMembership, Profile, Raw, Returned,
+    Aside, Customer, Dated, Derived, FlowEnd, Known, Membership, Moves, PastMembership, Profile, Raw, Returned,
     Subscription, Told, derive, fact_key, flatten,
 };
-pub use ops::{Customers, Seen};
+pub use ops::{Customers, Joined, Seen};
 pub use rpc::Rpc;
 pub use store::{CustomerStore, Write};

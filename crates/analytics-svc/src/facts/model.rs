@@ -41,6 +41,22 @@ pub struct Customer {
     pub computed_at: Option<Timestamp>,
     #[serde(default)]
     pub erased: bool,
+    /// What else the person is called since records were merged: ids of ours and of the company's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Whose record this became part of. Meanwhile it stands aside, as an erased one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Box<Aside>>,
+}
+
+/// A record that became part of another, kept for an undo.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Aside {
+    pub survivor: String,
+    pub external_id: String,
+    pub email: String,
+    pub known: Known,
+    pub aliases: Vec<String>,
 }
 
 /// What we were told, as told.
@@ -153,7 +169,8 @@ pub enum Told {
 impl Customer {
     /// Takes in what was told. What is older than what we have changes nothing; neither does hearing it again.
     pub fn hear(&mut self, told: Told) {
-        if self.erased {
+        // What stands aside is erased with everything else.
+        if self.erased && !(matches!(told, Told::Erased) && self.merged.is_some()) {
             return;
         }
         match told {
@@ -188,6 +205,61 @@ impl Customer {
                 }
             }
         }
+    }
+
+    /// Stands aside, as part of another; what was known is kept for an undo.
+    pub fn stand_aside(&mut self, survivor: &str) {
+        if self.merged.is_some() {
+            return;
+        }
+        let Self { external_id, email, known, aliases, .. } = std::mem::take(self);
+        let aside = Aside { survivor: survivor.to_owned(), external_id, email, known, aliases };
+        *self = Self { erased: true, merged: Some(Box::new(aside)), ..Self::default() };
+    }
+
+    /// Takes over what is known of a record that became part of this one; its own word stands where both say something.
+    pub fn take_over(&mut self, absorbed: &str, external_ids: &[String], theirs: &Known) {
+        for name in std::iter::once(absorbed).chain(external_ids.iter().map(String::as_str)) {
+            if !self.aliases.iter().any(|a| a == name) {
+                self.aliases.push(name.to_owned());
+            }
+        }
+        for (id, s) in &theirs.subscriptions {
+            let own = self.known.subscriptions.get(id);
+            if own.is_none_or(|own| own.sequence < s.sequence) {
+                self.known.subscriptions.insert(id.clone(), s.clone());
+            }
+        }
+        for (id, f) in &theirs.flows {
+            self.known.flows.entry(id.clone()).or_insert_with(|| f.clone());
+        }
+        for (id, f) in &theirs.failures {
+            self.known.failures.entry(id.clone()).or_insert_with(|| f.clone());
+        }
+        for (key, value) in &theirs.usage {
+            self.known.usage.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+
+    /// Comes back to itself.
+    pub fn come_back(&mut self) -> Option<Aside> {
+        let aside = *self.merged.take()?;
+        let Aside { external_id, email, known, aliases, .. } = aside.clone();
+        *self = Self { external_id, email, known, aliases, ..Self::default() };
+        Some(aside)
+    }
+
+    /// Gives back what a record that was no part of this one had brought.
+    pub fn give_back(&mut self, absorbed: &str, aside: &Aside, subscriptions: &[String]) {
+        let names = [absorbed, aside.external_id.as_str()];
+        self.aliases.retain(|a| !names.contains(&a.as_str()) && !aside.aliases.contains(a));
+        let Known { subscriptions: all, flows, failures, usage, .. } = &mut self.known;
+        all.retain(|id, _| {
+            !aside.known.subscriptions.contains_key(id) && !subscriptions.iter().any(|s| key_of(s) == *id)
+        });
+        flows.retain(|id, _| !aside.known.flows.contains_key(id));
+        failures.retain(|id, _| !aside.known.failures.contains_key(id));
+        usage.retain(|key, value| aside.known.usage.get(key) != Some(value));
     }
 
     /// Works the facts out anew, as of `now`.

@@ -18,6 +18,17 @@ use crate::user_events::UserEvents;
 /// How often a write is decided anew when somebody else was faster.
 const TRIES: usize = 6;
 
+/// Two records that are one person, or are not after all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    pub survivor: String,
+    pub absorbed: String,
+    /// What the company calls the absorbed one.
+    pub external_ids: Vec<String>,
+    /// What went with it.
+    pub subscriptions: Vec<String>,
+}
+
 /// A customer as seen now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
@@ -45,6 +56,7 @@ impl Customers {
     /// changes nothing.
     pub async fn hear(&self, scope: &Scope, told: Vec<(String, Told)>) -> Result<(), Error> {
         let board = self.boards.active(scope).await?;
+        let told = self.forwarded(scope, told).await?;
         for (id, t) in &told {
             if matches!(t, Told::Erased) {
                 let references = self.references(scope, id).await?;
@@ -57,6 +69,60 @@ impl Customers {
         }
         self.change(scope, &board, by_customer, |customer, told| {
             told.iter().cloned().for_each(|t| customer.hear(t));
+        })
+        .await
+    }
+
+    /// What is told of a record that stands aside is told of whom it became part of. Its profile is not: that one has its
+    /// own.
+    async fn forwarded(
+        &self,
+        scope: &Scope,
+        told: Vec<(String, Told)>,
+    ) -> Result<Vec<(String, Told)>, Error> {
+        let ids: Vec<_> = told.iter().map(|(id, _)| id.clone()).collect();
+        let aside: HashMap<_, _> = self
+            .store
+            .get_many(scope, &ids)
+            .await?
+            .into_iter()
+            .filter_map(|(id, c)| Some((id, c.body.merged?.survivor)))
+            .collect();
+        let to = |(id, told): (String, Told)| match (&told, aside.get(&id)) {
+            (Told::Erased | Told::Customer { .. }, _) | (_, None) => (id, told),
+            (_, Some(survivor)) => (survivor.clone(), told),
+        };
+        Ok(told.into_iter().map(to).collect())
+    }
+
+    /// Two customers are one person: what is known of the one is known of the other. Told again, nothing changes.
+    pub async fn join(&self, scope: &Scope, m: &Joined) -> Result<(), Error> {
+        let board = self.boards.active(scope).await?;
+        let read = self.store.get_many(scope, std::slice::from_ref(&m.absorbed)).await?.remove(&m.absorbed);
+        let known = read.map(|r| r.body.merged.map_or(r.body.known, |aside| aside.known)).unwrap_or_default();
+        let changes = BTreeMap::from([(m.survivor.clone(), true), (m.absorbed.clone(), false)]);
+        self.change(scope, &board, changes, |customer, survives| {
+            if *survives {
+                customer.take_over(&m.absorbed, &m.external_ids, &known);
+            } else {
+                customer.stand_aside(&m.survivor);
+            }
+        })
+        .await
+    }
+
+    /// They were not: each has its own again. Told again, nothing changes.
+    pub async fn part(&self, scope: &Scope, m: &Joined) -> Result<(), Error> {
+        let board = self.boards.active(scope).await?;
+        let read = self.store.get_many(scope, std::slice::from_ref(&m.absorbed)).await?.remove(&m.absorbed);
+        let Some(aside) = read.and_then(|r| r.body.merged) else { return Ok(()) };
+        let changes = BTreeMap::from([(m.survivor.clone(), true), (m.absorbed.clone(), false)]);
+        self.change(scope, &board, changes, |customer, survives| {
+            if *survives {
+                customer.give_back(&m.absorbed, &aside, &m.subscriptions);
+            } else {
+                customer.come_back();
+            }
         })
         .await
     }
@@ -285,7 +351,10 @@ fn same(a: &Customer, b: &Customer) -> bool {
 
 fn references_of(customer: &Stored<Customer>) -> Vec<String> {
     let external = Some(customer.body.external_id.clone()).filter(|e| !e.is_empty());
-    std::iter::once(customer.id.clone()).chain(external).collect()
+    std::iter::once(customer.id.clone())
+        .chain(external)
+        .chain(customer.body.aliases.iter().cloned())
+        .collect()
 }
 
 fn days_ago(now: Timestamp, days: u32) -> Timestamp {

@@ -28,6 +28,7 @@ impl Record for Customer {
             Index::on(&["body.external_id"]),
             Index::on(&["body.email"]).partial(doc! { "body.email": { "$gt": "" } }),
             Index::on(&["body.personas.persona", "_id"]),
+            Index::on(&["body.aliases"]).partial(doc! { "body.aliases": { "$exists": true } }),
             Index::on(&["body.erased"]).partial(doc! { "body.erased": true }),
         ]
     }
@@ -84,10 +85,18 @@ impl CustomerStore {
     /// A customer by our id or the company's.
     pub async fn resolve(&self, scope: &Scope, reference: &str) -> Result<Option<Stored<Customer>>, Error> {
         let by_id = self.repo.find(scope, doc! { "_id": reference }).await?;
+        if let Some(aside) = by_id.as_ref().and_then(|c| c.body.merged.as_ref()) {
+            // Part of another, which may be part of another by now.
+            return Box::pin(self.resolve(scope, &aside.survivor)).await;
+        }
         if by_id.is_some() {
             return Ok(by_id);
         }
-        Ok(self.repo.find(scope, doc! { "body.external_id": reference }).await?)
+        let by_external = self.repo.find(scope, doc! { "body.external_id": reference }).await?;
+        if by_external.is_some() {
+            return Ok(by_external);
+        }
+        Ok(self.repo.find(scope, doc! { "body.aliases": reference }).await?)
     }
 
     /// How many of these keys, all different, name a customer.
@@ -129,6 +138,21 @@ impl CustomerStore {
                 };
                 if let Some(key) = key {
                     found.insert(key.to_owned(), id.to_owned());
+                }
+            }
+        }
+        // Further names of people whose records were merged; those of ours first led to a record that stands aside.
+        let left: Vec<_> = keys
+            .iter()
+            .filter(|k| !found.contains_key(*k) || k.starts_with("cus_"))
+            .map(String::as_str)
+            .collect();
+        for part in left.chunks(kit::page::MAX_LIMIT as usize) {
+            let query = doc! { "body.aliases": { "$in": part } };
+            let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+            for one in self.repo.list(scope, query, Sort::Oldest, &page).await?.items {
+                for name in one.body.aliases.iter().filter(|a| part.contains(&a.as_str())) {
+                    found.insert(name.clone(), one.id.clone());
                 }
             }
         }

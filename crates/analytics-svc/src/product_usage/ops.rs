@@ -15,7 +15,7 @@ use super::reader::Rows;
 use super::store::{Kept, UsageStore};
 use super::validate::{Report, dataset, field, open, validate};
 use crate::error::Error;
-use crate::events::{audited, upload_completed};
+use crate::events::{audited, upload_applied, upload_completed};
 use crate::facts::{Customers, fact_key};
 use crate::rules::Facts;
 use crate::work::Work;
@@ -323,7 +323,12 @@ impl Usage {
                 ready.extend(last.take());
             }
             let touched = ready.into_iter().filter(|(_, t)| *t).map(|(k, _)| (k.key, k.values));
-            self.set_facts(scope, &dataset, touched.collect()).await?;
+            let mut spoken_of = self.set_facts(scope, &dataset, touched.collect()).await?;
+            spoken_of.sort_unstable();
+            let named = (dataset.id.as_str(), dataset.body.name.as_str());
+            if let Some(event) = upload_applied(scope, id, named, spoken_of, upload.updated_at) {
+                self.store.tell(scope, id, event).await?;
+            }
             if ended {
                 break;
             }
@@ -337,9 +342,9 @@ impl Usage {
         scope: &Scope,
         dataset: &Stored<Dataset>,
         rows: HashMap<String, Facts>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<String>, Error> {
         if rows.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let keys: Vec<_> = rows.keys().cloned().collect();
         let ids = self.customers.match_keys(scope, field(dataset.body.join_key), &keys).await?;
@@ -347,7 +352,10 @@ impl Usage {
             let named = values.into_iter().map(|(name, value)| (fact(&name), value)).collect();
             Some((ids.get(&key)?.clone(), named))
         });
-        self.customers.set_usage(scope, facts.collect()).await
+        let facts: BTreeMap<_, _> = facts.collect();
+        let spoken_of = facts.keys().cloned().collect();
+        self.customers.set_usage(scope, facts).await?;
+        Ok(spoken_of)
     }
 
     pub async fn datasets(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Stored<Dataset>>, Error> {

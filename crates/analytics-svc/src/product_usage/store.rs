@@ -102,6 +102,12 @@ impl UsageStore {
         Ok(self.uploads.replace(read, upload, events).await?)
     }
 
+    /// Tells the others something of an upload that its record does not say.
+    pub async fn tell(&self, scope: &Scope, id: &str, event: Outgoing) -> Result<(), Error> {
+        self.uploads.update(scope, id, doc! {}, doc! {}, vec![event]).await?;
+        Ok(())
+    }
+
     /// Writes rows of an upload. New ones go in as they are; one that is there is overwritten and keeps what it said.
     /// Writing the same rows of the same upload again changes nothing.
     pub async fn write(&self, scope: &Scope, chunk: &Chunk, rows: Vec<Row>) -> Result<(), Error> {

@@ -9,6 +9,7 @@
 
 mod events;
 mod indexes;
+mod merges;
 mod personas;
 mod reports;
 mod rules;

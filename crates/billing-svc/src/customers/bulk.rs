@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kit::{Caller, Scope};
 
-use super::model::Customer;
+use super::model::{Customer, EXTERNAL};
 use super::ops::{Customers, external_id, with_metadata};
 use crate::error::Result;
 use crate::providers::{CustomerSnapshot, ProviderKind};
@@ -30,10 +30,13 @@ impl Customers {
         let linked = self.store.by_links(scope, provider, &ids).await?;
         let linked: HashMap<_, _> = linked
             .into_iter()
-            .filter_map(|c| Some((c.body.links.get(provider.as_str())?.clone(), c)))
+            .flat_map(|c| {
+                let names: Vec<_> = c.body.names(provider.as_str()).map(ToOwned::to_owned).collect();
+                names.into_iter().map(move |name| (name, c.clone()))
+            })
             .collect();
         let named = self.store.by_externals(scope, &names).await?;
-        let named: HashSet<_> = named.into_iter().map(|c| c.body.external_id).collect();
+        let named: HashSet<_> = named.iter().flat_map(|c| c.body.names(EXTERNAL)).collect();
         let (mut new, mut rest, mut fresh) = (Vec::new(), Vec::new(), HashSet::new());
         for seen in seen {
             let known = linked.get(seen.id.as_str());
@@ -81,8 +84,8 @@ impl Customers {
     ) -> Result<HashMap<String, String>> {
         let found = self.store.by_links(scope, provider, ids).await?;
         Ok(found
-            .into_iter()
-            .filter_map(|c| Some((c.body.links.get(provider.as_str())?.clone(), c.id)))
+            .iter()
+            .flat_map(|c| c.body.names(provider.as_str()).map(move |name| (name.to_owned(), c.id.clone())))
             .collect())
     }
 

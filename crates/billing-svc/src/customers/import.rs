@@ -6,8 +6,8 @@ use futures_util::{StreamExt, stream};
 use kit::{Caller, FieldError};
 use store::Stored;
 
-use super::model::{Customer, Said, Source, attribute_faults};
-use super::ops::{Customers, Outcome};
+use super::model::{Customer, EXTERNAL, Said, attribute_faults};
+use super::ops::{Act, Customers, Outcome, Via};
 use crate::error::{Error, Result};
 
 /// What became of an import.
@@ -27,6 +27,16 @@ impl Customers {
     /// Creates or updates the customers of all rows. A wrong row is listed and the others are written; the same rows
     /// sent again change nothing.
     pub async fn import(&self, caller: &Caller, rows: Vec<(Said, Vec<FieldError>)>) -> Result<Imported> {
+        self.import_via(caller, rows, Via::API).await
+    }
+
+    /// The same for rows from wherever they come.
+    pub async fn import_via(
+        &self,
+        caller: &Caller,
+        rows: Vec<(Said, Vec<FieldError>)>,
+        via: Via<'_>,
+    ) -> Result<Imported> {
         let scope = caller.scope()?;
         let definitions = self.definitions(scope).await?;
         let mut done = Imported::default();
@@ -51,10 +61,10 @@ impl Customers {
         let records = new
             .iter()
             .map(|(_, said)| {
-                let customer = Customer::new(&said.external_id).with(said, Source::Api, now);
+                let customer = Customer::new(&said.external_id).with(said, via.source, now);
                 let id = kit::id::new("cus");
-                let events =
-                    self.events(caller, scope, (&id, 1), &customer, now, &definitions, "customer.import");
+                let act = Act { action: "customer.import", import_id: via.import_id };
+                let events = self.events(caller, scope, (&id, 1), &customer, now, &definitions, act);
                 (id, customer, events)
             })
             .collect::<Vec<_>>();
@@ -79,7 +89,7 @@ impl Customers {
             .map(|rows| async move {
                 let mut outcomes = Vec::with_capacity(rows.len());
                 for (index, said) in rows {
-                    outcomes.push((index, self.upsert_checked(caller, scope, &said, definitions).await));
+                    outcomes.push((index, self.upsert_checked(caller, scope, &said, definitions, via).await));
                 }
                 outcomes
             })
@@ -109,6 +119,10 @@ impl Customers {
     ) -> Result<HashMap<String, Stored<Customer>>> {
         let ids: Vec<_> = rows.iter().map(|(_, said)| said.external_id.as_str()).collect();
         let found = self.store.by_externals(scope, &ids).await?;
-        Ok(found.into_iter().map(|c| (c.body.external_id.clone(), c)).collect())
+        let by_name = |c: Stored<Customer>| {
+            let names: Vec<_> = c.body.names(EXTERNAL).map(ToOwned::to_owned).collect();
+            names.into_iter().map(move |name| (name, c.clone()))
+        };
+        Ok(found.into_iter().flat_map(by_name).collect())
     }
 }

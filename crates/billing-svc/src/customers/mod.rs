@@ -3,13 +3,16 @@
 
 mod bulk;
 mod import;
+mod lifetime;
 mod model;
 mod ops;
 mod rpc;
 pub(crate) mod store;
 
 pub use import::Imported;
-pub use model::{Attribute, Customer, Definition, Said, Source, State, Type};
-pub use ops::Customers;
-pub(crate) use rpc::Rpc;
+pub use model::{
+    Attribute, Customer, Definition, EXTERNAL, Said, Source, State, Type, attribute_faults, name_of,
+};
+pub use ops::{Customers, Definitions, Via};
+pub(crate) use rpc::{Rpc, customer_to, state_from};
 pub use store::Filter;

@@ -6,6 +6,7 @@ use kit::{Currency, FieldError, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::lifetime::{self, Lifetime};
 use crate::providers::{CustomerSnapshot, ProviderKind};
 use crate::subscription::{State as SubscriptionState, Subscription};
 
@@ -64,6 +65,23 @@ pub struct Customer {
     pub mrr: Option<Money>,
     pub subscription_count: u32,
     pub at_risk: bool,
+    /// What the subscriptions came to, in the currency of `mrr`.
+    #[serde(default)]
+    pub lifetime: Lifetime,
+    /// Further names the person goes by since records were merged, as [`name_of`] writes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// Whose record this became part of. It is kept for an undo, and shown to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<String>,
+}
+
+/// Whose name an external id is, beside those of providers.
+pub const EXTERNAL: &str = "external";
+
+/// A name somebody goes by: the company's own (`external`) or a provider's.
+pub fn name_of(of: &str, name: &str) -> String {
+    format!("{of}/{name}")
 }
 
 impl std::fmt::Debug for Customer {
@@ -85,6 +103,8 @@ pub struct Said {
     pub attributes: BTreeMap<String, Value>,
     pub tags: Vec<String>,
     pub links: BTreeMap<String, String>,
+    /// When the attributes were as said; none is now.
+    pub observed_at: Option<Timestamp>,
 }
 
 impl Said {
@@ -151,7 +171,27 @@ impl Customer {
             mrr: None,
             subscription_count: 0,
             at_risk: false,
+            lifetime: Lifetime::default(),
+            also: Vec::new(),
+            merged_into: None,
         }
+    }
+
+    /// Whether this is one of the further names the person goes by.
+    pub fn also_called(&self, of: &str, name: &str) -> bool {
+        !self.also.is_empty() && self.also.contains(&name_of(of, name))
+    }
+
+    /// Every name of one kind: the external ids, or the ids at a provider.
+    pub fn names<'a>(&'a self, of: &'a str) -> impl Iterator<Item = &'a str> {
+        let own = if of == EXTERNAL { Some(&self.external_id) } else { self.links.get(of) };
+        let further = self.also.iter().filter_map(move |n| n.strip_prefix(of)?.strip_prefix('/'));
+        own.map(String::as_str).into_iter().chain(further)
+    }
+
+    /// The attributes that have a value; one that was removed is kept with its date, so that nothing older comes back.
+    pub fn values(&self) -> impl Iterator<Item = (&String, &Attribute)> {
+        self.attributes.iter().filter(|(_, a)| !a.value.is_null())
     }
 
     /// With what a caller said; `attributes` were checked against their definitions before.
@@ -166,26 +206,34 @@ impl Customer {
             owner: or(&said.owner, &self.owner),
             ..self.clone()
         };
-        next.links.extend(said.links.clone());
+        // A further name of the person does not take the place of the first.
+        let new = said.links.iter().filter(|(provider, id)| !self.also_called(provider, id));
+        next.links.extend(new.map(|(provider, id)| (provider.clone(), id.clone())));
         next.tags.extend(said.tags.iter().cloned());
         next.tags.sort();
         next.tags.dedup();
-        next.observe(&said.attributes, source, now);
+        next.observe(&said.attributes, source, said.observed_at, now);
         next
     }
 
-    /// Sets attributes; null removes one. An older value never replaces a newer one, and saying the same again keeps
-    /// the first date.
-    pub fn observe(&mut self, values: &BTreeMap<String, Value>, source: Source, at: Timestamp) {
+    /// Sets attributes; null removes one. An older value never replaces a newer one. Said without a date, the same again
+    /// is no news and keeps the first date; with one, it is known to hold until then.
+    pub fn observe(
+        &mut self,
+        values: &BTreeMap<String, Value>,
+        source: Source,
+        at: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        let observed_at = kit::clock::millis(at.unwrap_or(now).min(now));
         for (key, value) in values {
-            let known = self.attributes.get(key);
-            if known.is_some_and(|k| k.observed_at > at || k.value == *value) {
-                continue;
-            }
-            if value.is_null() {
-                self.attributes.remove(key);
-            } else {
-                let attribute = Attribute { value: value.clone(), source, observed_at: at };
+            let same = match self.attributes.get(key) {
+                Some(known) if known.observed_at > observed_at => continue,
+                Some(known) => known.value == *value,
+                None => value.is_null() && at.is_none(),
+            };
+            if !same || at.is_some() {
+                let attribute = Attribute { value: value.clone(), source, observed_at };
                 self.attributes.insert(key.clone(), attribute);
             }
         }
@@ -196,6 +244,13 @@ impl Customer {
         let key = provider.as_str();
         let before = self.link_versions.get(key).copied();
         let mut next = self.clone();
+        if self.also_called(key, seen.id.as_str()) {
+            // A second record of the person there: it fills gaps, and the first one tells of changes.
+            if !seen.deleted {
+                next.fill(seen, false);
+            }
+            return next;
+        }
         next.links.insert(key.to_owned(), seen.id.as_str().to_owned());
         if seen.deleted || before.is_some_and(|v| seen.provider_version < v) {
             return next;
@@ -203,7 +258,11 @@ impl Customer {
         next.link_versions.insert(key.to_owned(), seen.provider_version);
         // At first sight, and while nothing moved there, what the company said itself stays; later the provider tells
         // of changes.
-        let moved = before.is_some_and(|v| seen.provider_version > v);
+        next.fill(seen, before.is_some_and(|v| seen.provider_version > v));
+        next
+    }
+
+    fn fill(&mut self, seen: &CustomerSnapshot, moved: bool) {
         let take = |field: &mut String, said: &Option<String>| {
             if let Some(said) = said
                 && (field.is_empty() || moved)
@@ -211,17 +270,16 @@ impl Customer {
                 *field = said.clone();
             }
         };
-        take(&mut next.email, &seen.email.as_ref().map(|e| e.trim().to_lowercase()));
-        take(&mut next.name, &seen.name);
-        take(&mut next.locale, &seen.locale);
-        take(&mut next.country, &seen.country);
-        take(&mut next.currency, &seen.currency);
-        next
+        take(&mut self.email, &seen.email.as_ref().map(|e| e.trim().to_lowercase()));
+        take(&mut self.name, &seen.name);
+        take(&mut self.locale, &seen.locale);
+        take(&mut self.country, &seen.country);
+        take(&mut self.currency, &seen.currency);
     }
 
     /// With what follows from the subscriptions.
     pub fn derived(&self, subscriptions: &[Subscription], saved: bool) -> Self {
-        if self.state == State::Erased {
+        if self.state == State::Erased || self.merged_into.is_some() {
             return self.clone();
         }
         let current: Vec<_> = subscriptions.iter().filter(|s| s.state.is_current()).collect();
@@ -231,7 +289,7 @@ impl Customer {
             State::Churned
         } else if saved {
             State::Saved
-        } else if current.iter().any(|s| s.reactivated) || subscriptions.len() > current.len() {
+        } else if current.iter().any(|s| s.reactivated) || lifetime::came_back(subscriptions) {
             State::Reactivated
         } else {
             State::Active
@@ -250,6 +308,7 @@ impl Customer {
             currency: currency.map_or_else(String::new, |c| c.as_str().to_owned()),
             subscription_count: u32::try_from(subscriptions.len()).unwrap_or(u32::MAX),
             at_risk: current.iter().any(risky),
+            lifetime: currency.map(|c| Lifetime::of(subscriptions, c)).unwrap_or_default(),
             ..self.clone()
         }
     }

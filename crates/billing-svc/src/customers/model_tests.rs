@@ -103,11 +103,17 @@ fn attributes_have_their_types() {
 
 proptest! {
     #[test]
-    fn invariant_9_observations_in_any_order_leave_the_newest(order in Just((0_i64..6).collect::<Vec<_>>()).prop_shuffle()) {
+    fn invariant_9_observations_in_any_order_leave_the_newest(
+        values in prop::collection::vec(prop_oneof![Just(Value::Null), (0..3).prop_map(|n| json!(n))], 6),
+        order in Just((0_i64..6).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
         let mut c = Customer::new("c1");
+        // Some say the same, some that there is nothing; and two are told twice.
         for day in order.iter().chain(&[5, 0]) {
-            c.observe(&BTreeMap::from([("k".into(), json!(day))]), Source::Api, at(*day));
+            let said = BTreeMap::from([("k".into(), values[*day as usize].clone())]);
+            c.observe(&said, Source::Api, Some(at(*day)), at(9));
         }
-        prop_assert_eq!(&c.attributes["k"].value, &json!(5));
+        prop_assert_eq!(&c.attributes["k"].value, &values[5]);
+        prop_assert_eq!(c.values().count(), usize::from(!values[5].is_null()));
     }
 }

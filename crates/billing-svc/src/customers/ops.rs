@@ -26,6 +26,32 @@ pub type Definitions = BTreeMap<String, Definition>;
 /// The most attributes a company may declare.
 const MOST_DEFINITIONS: usize = 400;
 
+/// Where what is said of customers comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Via<'a> {
+    pub source: Source,
+    /// The import by file; empty for all else.
+    pub import_id: &'a str,
+}
+
+impl Via<'_> {
+    /// A call of the API.
+    pub const API: Self = Via { source: Source::Api, import_id: "" };
+}
+
+/// What is done, for the audit trail, and in which import.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Act<'a> {
+    pub action: &'a str,
+    pub import_id: &'a str,
+}
+
+impl<'a> From<&'a str> for Act<'a> {
+    fn from(action: &'a str) -> Self {
+        Self { action, import_id: "" }
+    }
+}
+
 /// How often a write is tried again that somebody else came before.
 const TRIES: usize = 8;
 
@@ -47,8 +73,18 @@ impl Customers {
         Ok(self.store.list(caller.scope()?, filter, page).await?)
     }
 
+    /// One customer; for one that was merged, whoever it became part of.
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Customer>> {
         Ok(self.store.get(scope, id).await?)
+    }
+
+    /// The record of this very id, merged or not: for merging and its undo.
+    pub(crate) async fn record(&self, scope: &Scope, id: &str) -> Result<Stored<Customer>> {
+        Ok(self.store.record(scope, id).await?)
+    }
+
+    pub(crate) fn store(&self) -> &CustomerStore {
+        &self.store
     }
 
     /// A customer by our id or by the company's own.
@@ -69,7 +105,7 @@ impl Customers {
         if !wrong.is_empty() {
             return Err(Error::Wrong(wrong));
         }
-        self.upsert_checked(caller, scope, said, &definitions).await.map(|(stored, _)| stored)
+        self.upsert_checked(caller, scope, said, &definitions, Via::API).await.map(|(stored, _)| stored)
     }
 
     /// The same for what was checked before; the second value says what it came to.
@@ -79,24 +115,26 @@ impl Customers {
         scope: &Scope,
         said: &Said,
         definitions: &Definitions,
+        via: Via<'_>,
     ) -> Result<(Stored<Customer>, Outcome)> {
+        let act = |action| Act { action, import_id: via.import_id };
         for _ in 0..TRIES {
             let now = self.clock.now();
             let known = self.store.by_external(scope, &said.external_id).await?;
             let written = match &known {
                 None => {
-                    let new = Customer::new(&said.external_id).with(said, Source::Api, now);
+                    let new = Customer::new(&said.external_id).with(said, via.source, now);
                     let id = kit::id::new("cus");
-                    let events =
-                        self.events(caller, scope, (&id, 1), &new, now, definitions, "customer.create");
+                    let act = act("customer.create");
+                    let events = self.events(caller, scope, (&id, 1), &new, now, definitions, act);
                     self.store.insert(scope, id, new, events).await.map(|s| (s, Outcome::Created))
                 }
                 Some(read) => {
-                    let next = read.body.with(said, Source::Api, now);
+                    let next = read.body.with(said, via.source, now);
                     if next == read.body {
                         return Ok((read.clone(), Outcome::Unchanged));
                     }
-                    self.write(caller, read, next, definitions, "customer.update")
+                    self.write(caller, read, next, definitions, act("customer.update"))
                         .await
                         .map(|s| (s, Outcome::Updated))
                 }
@@ -151,10 +189,9 @@ impl Customers {
             return Err(Error::Wrong(wrong));
         }
         let now = self.clock.now();
-        let at = observed_at.map_or(now, |at| at.min(now));
         self.change(caller, id, "customer.attributes", |c| {
             let mut next = c.clone();
-            next.observe(values, Source::Api, at);
+            next.observe(values, Source::Api, observed_at, now);
             next
         })
         .await
@@ -271,26 +308,34 @@ impl Customers {
         Err(Error::Busy)
     }
 
-    pub(super) async fn write(
+    pub(super) async fn write<'a>(
         &self,
         caller: &Caller,
         read: &Stored<Customer>,
         next: Customer,
         definitions: &Definitions,
-        action: &str,
+        act: impl Into<Act<'a>>,
     ) -> std::result::Result<Stored<Customer>, store::Error> {
+        let act = act.into();
         let subject = (read.id.as_str(), read.version + 1);
-        let mut events =
-            self.events(caller, &read.scope, subject, &next, read.created_at, definitions, action);
-        if next.tags != read.body.tags && events.len() == 1 && action == "customer.tag" {
-            // Tags are no part of the event: nobody else reads them.
-            events.clear();
+        let mut events = self.events(caller, &read.scope, subject, &next, read.created_at, definitions, act);
+        if act.action == "customer.tag" {
+            // Tags are no part of `customer.upserted`, which comes first.
+            events.remove(0);
+        }
+        let (old, new) = (&read.body.tags, &next.tags);
+        let added: Vec<_> = new.iter().filter(|t| !old.contains(t)).cloned().collect();
+        let removed: Vec<_> = old.iter().filter(|t| !new.contains(t)).cloned().collect();
+        if !added.is_empty() || !removed.is_empty() {
+            let stamp =
+                Stamp { scope: &read.scope, subject: &read.id, sequence: subject.1, at: self.clock.now() };
+            events.push(stamp.customer_tagged(added, removed));
         }
         self.store.replace(read, next, events).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "what one event is made of")]
-    pub(super) fn events(
+    pub(crate) fn events<'a>(
         &self,
         caller: &Caller,
         scope: &Scope,
@@ -298,16 +343,22 @@ impl Customers {
         c: &Customer,
         created_at: Timestamp,
         definitions: &Definitions,
-        action: &str,
+        act: impl Into<Act<'a>>,
     ) -> Vec<Outgoing> {
+        let Act { action, import_id } = act.into();
         let stamp = Stamp { scope, subject: id, sequence, at: self.clock.now() };
-        let told = c.attributes.iter().filter(|(key, _)| definitions.get(*key).is_some_and(|d| d.in_rules));
-        let attributes = told.map(|(key, a)| (key.clone(), to_wire(&a.value))).collect();
-        let upserted = stamp.customer_upserted(c, created_at, prost_types::Struct { fields: attributes });
+        let upserted = stamp.customer_upserted(c, created_at, told_attributes(c, definitions), import_id);
+        let tagged =
+            (sequence == 1 && !c.tags.is_empty()).then(|| stamp.customer_tagged(c.tags.clone(), Vec::new()));
         // Names and addresses stay out of the audit trail.
         let after = json!({ "external_id": c.external_id, "tags": c.tags });
         let audit = stamp.audited(caller, "customer", action, None, Some(&after));
-        std::iter::once(upserted).chain(audit).collect()
+        std::iter::once(upserted).chain(tagged).chain(audit).collect()
+    }
+
+    /// The time as this room has it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// All attribute definitions of a company, by key.
@@ -355,9 +406,15 @@ impl Customers {
             Value::String(s) => s.clone(),
             other => other.to_string(),
         };
-        let all = c.attributes.iter().filter(|(key, _)| readable(key));
+        let all = c.values().filter(|(key, _)| readable(key));
         Ok(all.map(|(key, a)| (key.clone(), text(&a.value))).collect())
     }
+}
+
+/// The attributes the others are told: those that rules may read.
+pub(crate) fn told_attributes(c: &Customer, definitions: &Definitions) -> prost_types::Struct {
+    let told = c.values().filter(|(key, _)| definitions.get(*key).is_some_and(|d| d.in_rules));
+    prost_types::Struct { fields: told.map(|(key, a)| (key.clone(), to_wire(&a.value))).collect() }
 }
 
 /// The company's own id of what a provider says of a customer: the one in its metadata, else the provider's.
@@ -378,7 +435,7 @@ pub(super) fn with_metadata(
         Some((key.clone(), value))
     });
     let values = values.collect();
-    c.observe(&values, Source::Provider, now);
+    c.observe(&values, Source::Provider, None, now);
     c
 }
 

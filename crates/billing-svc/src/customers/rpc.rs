@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kit::{Caller, FieldError, PageRequest};
+use kit::{Caller, FieldError, PageRequest, Timestamp};
 use proto::billing as pb;
 use proto::billing::customer_service_server::CustomerService;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use store::Stored;
 use tonic::{Request, Response, Status};
 
 use super::import::Imported;
-use super::model::{Customer, Definition, Said, Source, State, Type};
+use super::model::{Attribute, Customer, Definition, EXTERNAL, Said, Source, State, Type};
 use super::ops::{Customers, Definitions};
 use super::store::Filter;
 use crate::error::Error;
@@ -47,7 +47,8 @@ impl CustomerService for Rpc {
         };
         let page = self.0.list(&caller, &filter, &PageRequest::new(limit, cursor)).await.map_err(wrong)?;
         let mask = self.masked_keys(&caller).await?;
-        let page = page.map(|c| customer_to(c, mask.as_ref()));
+        let now = self.0.now();
+        let page = page.map(|c| customer_to(c, mask.as_ref(), now, false));
         let next_cursor = page.next_cursor.unwrap_or_default();
         Ok(Response::new(pb::ListCustomersResponse { items: page.items, next_cursor }))
     }
@@ -157,7 +158,7 @@ impl CustomerService for Rpc {
 impl Rpc {
     async fn reply(&self, caller: &Caller, stored: Stored<Customer>) -> Reply<pb::Customer> {
         let mask = self.masked_keys(caller).await?;
-        Ok(Response::new(customer_to(stored, mask.as_ref())))
+        Ok(Response::new(customer_to(stored, mask.as_ref(), self.0.now(), true)))
     }
 
     /// The attribute definitions a mask needs, for callers who may not see personal data; none for everyone else.
@@ -205,12 +206,21 @@ fn said_from(request: pb::UpsertCustomerRequest) -> (Said, Vec<FieldError>) {
         attributes: values_from(attributes),
         tags,
         links: provider_ids.into_iter().collect(),
+        observed_at: None,
     };
     (said, unreadable)
 }
 
-fn customer_to(stored: Stored<Customer>, mask: Option<&Definitions>) -> pb::Customer {
+/// A customer as its caller may see it; `mask` is given for those who may not see personal data, `origins` asks for where
+/// attributes come from.
+pub(crate) fn customer_to(
+    stored: Stored<Customer>,
+    mask: Option<&Definitions>,
+    now: Timestamp,
+    origins: bool,
+) -> pb::Customer {
     let Stored { id, version, created_at, updated_at, body, .. } = stored;
+    let other_external_ids = body.names(EXTERNAL).skip(1).map(ToOwned::to_owned).collect();
     let Customer {
         external_id,
         email,
@@ -227,12 +237,20 @@ fn customer_to(stored: Stored<Customer>, mask: Option<&Definitions>) -> pb::Cust
         mrr,
         subscription_count,
         at_risk,
+        lifetime,
+        also: _,
+        merged_into: _,
     } = body;
     let personal = |text: String| if mask.is_some() && !text.is_empty() { MASK.to_owned() } else { text };
     // An attribute nobody declared any more counts as personal.
     let shown = |key: &String| mask.is_none_or(|all| all.get(key).is_some_and(|d| !d.personal));
-    let fields = attributes.into_iter().filter(|(key, _)| shown(key));
-    let fields = fields.map(|(key, a)| (key, proto::json::to_wire(&a.value))).collect();
+    let values = || attributes.iter().filter(|(key, a)| !a.value.is_null() && shown(key));
+    let fields = values().map(|(key, a)| (key.clone(), proto::json::to_wire(&a.value))).collect();
+    let origin = |a: &Attribute| pb::AttributeOrigin {
+        source: source_to(a.source).into(),
+        observed_at: Some(kit::time::to_proto(a.observed_at)),
+    };
+    let attribute_origins = values().filter(|_| origins).map(|(key, a)| (key.clone(), origin(a))).collect();
     pb::Customer {
         id,
         external_id,
@@ -252,6 +270,9 @@ fn customer_to(stored: Stored<Customer>, mask: Option<&Definitions>) -> pb::Cust
         created_at: Some(kit::time::to_proto(created_at)),
         updated_at: Some(kit::time::to_proto(updated_at)),
         version,
+        attribute_origins,
+        lifetime_value: mrr.map(|m| money(lifetime.value(m.currency, now))),
+        other_external_ids,
     }
 }
 
@@ -282,7 +303,7 @@ fn state_to(state: State) -> pb::CustomerState {
     }
 }
 
-fn state_from(state: i32) -> Option<State> {
+pub(crate) fn state_from(state: i32) -> Option<State> {
     let all =
         [State::Prospect, State::Active, State::Saved, State::Churned, State::Reactivated, State::Erased];
     all.into_iter().find(|s| i32::from(state_to(*s)) == state)

@@ -1,11 +1,13 @@
 //! The queries of customers and attribute definitions.
 
-use bson::doc;
+use std::collections::HashSet;
+
+use bson::{Bson, doc};
 use kit::{Outgoing, Page, PageRequest, Scope, SharedClock};
 use mongodb::Database;
-use store::{Index, Record, Repo, Sort, Stored};
+use store::{Index, Record, Repo, Sort, Stored, Transaction};
 
-use super::model::{Customer, Definition, State};
+use super::model::{Customer, Definition, EXTERNAL, State, name_of};
 use crate::providers::ProviderKind;
 
 impl Record for Customer {
@@ -18,6 +20,9 @@ impl Record for Customer {
             Index::on(&["body.state", "_id"]),
             Index::on(&["body.tags", "_id"]),
             Index::on(&["body.email", "_id"]),
+            // A further name belongs to one customer, too.
+            Index::on(&["body.also"]).unique().partial(doc! { "body.also": { "$exists": true } }),
+            Index::on(&["body.merged_into"]).partial(doc! { "body.merged_into": { "$exists": true } }),
         ];
         // A provider's id belongs to one customer; customers without one do not meet in the index.
         all.extend(
@@ -63,15 +68,62 @@ pub type New = (String, Customer, Vec<Outgoing>);
 pub struct CustomerStore {
     repo: Repo<Customer>,
     definitions: Repo<Definition>,
+    db: Database,
 }
+
+/// How often a customer may become part of another that becomes part of another.
+const DEEPEST: usize = 16;
 
 impl CustomerStore {
     pub async fn open(db: &Database, clock: SharedClock) -> Result<Self, store::Error> {
-        Ok(Self { repo: Repo::open(db, clock.clone()).await?, definitions: Repo::open(db, clock).await? })
+        let repo = Repo::open(db, clock.clone()).await?;
+        Ok(Self { repo, definitions: Repo::open(db, clock).await?, db: db.clone() })
     }
 
+    /// One customer; for one that was merged, whoever it became part of.
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Customer>, store::Error> {
+        let mut found = self.repo.get(scope, id).await?;
+        for _ in 0..DEEPEST {
+            let Some(next) = &found.body.merged_into else { return Ok(found) };
+            found = self.repo.get(scope, next).await?;
+        }
+        Err(store::Error::NotFound(Customer::NOUN))
+    }
+
+    /// The record of this very id, merged or not.
+    pub async fn record(&self, scope: &Scope, id: &str) -> Result<Stored<Customer>, store::Error> {
         self.repo.get(scope, id).await
+    }
+
+    /// The records that became part of a customer, and those that had become part of these.
+    pub async fn absorbed(&self, scope: &Scope, id: &str) -> Result<Vec<Stored<Customer>>, store::Error> {
+        let (mut all, mut of): (Vec<Stored<Customer>>, _) = (Vec::new(), vec![id.to_owned()]);
+        for _ in 0..DEEPEST {
+            let query = doc! { "body.merged_into": { "$in": &of } };
+            let found = self.repo.list(scope, query, Sort::Newest, &PageRequest::new(200, "")).await?.items;
+            if found.is_empty() {
+                break;
+            }
+            of = found.iter().map(|c| c.id.clone()).collect();
+            all.extend(found);
+        }
+        Ok(all)
+    }
+
+    /// The database, for the transaction of a merge.
+    pub fn db(&self) -> &Database {
+        &self.db
+    }
+
+    /// Writes inside a transaction.
+    pub async fn replace_in(
+        &self,
+        tx: &mut Transaction,
+        read: &Stored<Customer>,
+        body: Customer,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Customer>, store::Error> {
+        self.repo.replace_in(tx, read, body, events).await
     }
 
     pub async fn list(
@@ -80,7 +132,7 @@ impl CustomerStore {
         filter: &Filter,
         page: &PageRequest,
     ) -> Result<Page<Stored<Customer>>, store::Error> {
-        let mut query = doc! {};
+        let mut query = doc! { "body.merged_into": Bson::Null };
         if let Some(state) = filter.state {
             query.insert("body.state", state.as_str());
         }
@@ -102,7 +154,44 @@ impl CustomerStore {
         scope: &Scope,
         external_id: &str,
     ) -> Result<Option<Stored<Customer>>, store::Error> {
-        self.repo.find(scope, doc! { "body.external_id": external_id }).await
+        if let Some(found) = self.repo.find(scope, doc! { "body.external_id": external_id }).await? {
+            return Ok(Some(found));
+        }
+        self.also(scope, EXTERNAL, external_id).await
+    }
+
+    /// The one who also goes by this name, since records were merged.
+    async fn also(
+        &self,
+        scope: &Scope,
+        of: &str,
+        name: &str,
+    ) -> Result<Option<Stored<Customer>>, store::Error> {
+        self.repo.find(scope, doc! { "body.also": name_of(of, name) }).await
+    }
+
+    async fn also_in(
+        &self,
+        scope: &Scope,
+        of: &str,
+        names: &[&str],
+        found: &mut Vec<Stored<Customer>>,
+    ) -> Result<(), store::Error> {
+        let known: HashSet<_> = found.iter().flat_map(|c| c.body.names(of)).collect();
+        let missing = names.iter().filter(|n| !known.contains(**n)).map(|n| name_of(of, n));
+        let missing: Vec<_> = missing.collect();
+        let mut more = Vec::new();
+        for part in missing.chunks(kit::page::MAX_LIMIT as usize) {
+            let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+            let query = doc! { "body.also": { "$in": part } };
+            more.extend(self.repo.list(scope, query, Sort::Newest, &page).await?.items);
+        }
+        for one in more {
+            if found.iter().all(|c| c.id != one.id) {
+                found.push(one);
+            }
+        }
+        Ok(())
     }
 
     /// Those of these external ids that exist.
@@ -117,6 +206,7 @@ impl CustomerStore {
             let page = PageRequest::new(kit::page::MAX_LIMIT, "");
             found.extend(self.repo.list(scope, query, Sort::Newest, &page).await?.items);
         }
+        self.also_in(scope, EXTERNAL, ids, &mut found).await?;
         Ok(found)
     }
 
@@ -134,6 +224,7 @@ impl CustomerStore {
             let page = PageRequest::new(kit::page::MAX_LIMIT, "");
             found.extend(self.repo.list(scope, query, Sort::Newest, &page).await?.items);
         }
+        self.also_in(scope, provider.as_str(), ids, &mut found).await?;
         Ok(found)
     }
 
@@ -151,7 +242,10 @@ impl CustomerStore {
         provider: ProviderKind,
         id: &str,
     ) -> Result<Option<Stored<Customer>>, store::Error> {
-        self.repo.find(scope, doc! { link_field(provider): id }).await
+        if let Some(found) = self.repo.find(scope, doc! { link_field(provider): id }).await? {
+            return Ok(Some(found));
+        }
+        self.also(scope, provider.as_str(), id).await
     }
 
     pub async fn insert(

@@ -1,7 +1,7 @@
 //! What of an offer is taken (one record per offer), and what a customer was given (one record per customer). A claim
 //! changes both and the redemption in one transaction; a failed one gives both back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,22 @@ impl Ledger {
         let mut grants: Vec<_> = self.grants.iter().cloned().map(end).collect();
         grants.push(grant.clone());
         Self { grants }
+    }
+
+    /// With what another record of the same person was given.
+    pub fn joined(&self, other: &Self) -> Self {
+        let known = |g: &&Grant| !self.grants.iter().any(|own| own.redemption_id == g.redemption_id);
+        let mut grants: Vec<_> =
+            self.grants.iter().chain(other.grants.iter().filter(known)).cloned().collect();
+        grants.sort_by_key(|g| g.at);
+        Self { grants }
+    }
+
+    /// The rest, and the grants of these redemptions.
+    pub fn parted(&self, redemptions: &BTreeSet<String>) -> (Self, Self) {
+        let (theirs, rest) =
+            self.grants.iter().cloned().partition(|g| redemptions.contains(&g.redemption_id));
+        (Self { grants: rest }, Self { grants: theirs })
     }
 
     /// Without the grant of a redemption that was taken back. `replaced`: what it took the place of is gone at the

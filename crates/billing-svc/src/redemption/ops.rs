@@ -53,6 +53,25 @@ impl Redemptions {
         Ok(self.store.get(scope, id).await?)
     }
 
+    pub(crate) async fn ids_of(&self, scope: &Scope, customer: &str) -> Result<Vec<String>> {
+        Ok(self.store.ids_of(scope, customer).await?)
+    }
+
+    /// Gives redemptions of one customer to another, inside the transaction of a merge.
+    pub(crate) async fn move_in(
+        &self,
+        tx: &mut Transaction,
+        scope: &Scope,
+        between: (&str, &str),
+        ids: &[String],
+    ) -> std::result::Result<(), store::Error> {
+        self.store.move_in(tx, scope, between, ids).await
+    }
+
+    pub(crate) async fn move_rest(&self, scope: &Scope, from: &str, to: &str) -> Result<()> {
+        Ok(self.store.move_rest(scope, from, to).await?)
+    }
+
     pub async fn of_offer(
         &self,
         scope: &Scope,
@@ -139,7 +158,9 @@ impl Redemptions {
         let offer = self.offers.get(scope, &r.offer_id).await?;
         let subscription = self.subscriptions.get(scope, &r.subscription_id).await?.body;
         let used = self.offers.used(scope, &r.offer_id).await?;
-        let ledger = self.ledgers.own(scope, &r.customer_id).await?;
+        // Whose the subscription is now: records may have been merged since the offer was shown.
+        let holder = subscription.customer_id.clone();
+        let ledger = self.ledgers.own(scope, &holder).await?;
         // Who keeps a promise by hand needs no provider for it.
         let abilities = match r.terms.is_by_hand() {
             true => None,
@@ -170,6 +191,7 @@ impl Redemptions {
             }
         };
         let Taken { claimed, ledger: next_ledger, cost } = r.take(&read.id, &facts, code)?;
+        let claimed = Redemption { customer_id: holder, ..claimed };
         let events = vec![self.stamp(scope, &read.id, read.version + 1).redemption_changed(&claimed)];
         let taking = Arc::new(Taking {
             ops: self.clone(),

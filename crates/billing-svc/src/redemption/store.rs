@@ -124,6 +124,43 @@ impl RedemptionStore {
         self.repo.replace_in(tx, read, body, events).await
     }
 
+    /// The ids of everything a customer was shown.
+    pub async fn ids_of(&self, scope: &Scope, customer: &str) -> Result<Vec<String>, store::Error> {
+        let (mut ids, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = PageRequest::new(kit::page::MAX_LIMIT, cursor);
+            let query = doc! { "body.customer_id": customer };
+            let part = self.repo.list(scope, query, Sort::Oldest, &page).await?;
+            ids.extend(part.items.into_iter().map(|r| r.id));
+            match part.next_cursor {
+                Some(next) => cursor = next,
+                None => return Ok(ids),
+            }
+        }
+    }
+
+    /// Gives these redemptions of one customer to another.
+    pub async fn move_in(
+        &self,
+        tx: &mut Transaction,
+        scope: &Scope,
+        (from, to): (&str, &str),
+        ids: &[String],
+    ) -> Result<(), store::Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let filter = doc! { "_id": { "$in": ids }, "body.customer_id": from };
+        let update = doc! { "$set": { "body.customer_id": to } };
+        self.repo.update_many_in(tx, scope, filter, update).await.map(|_| ())
+    }
+
+    /// The same for whatever one customer still has.
+    pub async fn move_rest(&self, scope: &Scope, from: &str, to: &str) -> Result<(), store::Error> {
+        let update = doc! { "$set": { "body.customer_id": to } };
+        self.repo.update_many(scope, doc! { "body.customer_id": from }, update).await.map(|_| ())
+    }
+
     /// Some of those under way that nobody touched since `before`, over all companies: the next ones after this id.
     pub async fn stuck_since(
         &self,

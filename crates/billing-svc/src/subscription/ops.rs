@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use kit::{Caller, Page, PageRequest, Scope, SharedClock};
-use store::{Leases, Stored};
+use kit::{Caller, Outgoing, Page, PageRequest, Scope, SharedClock};
+use store::{Leases, Stored, Transaction};
 
 use super::model::{Reading, State, Subscription};
 use super::store::{Filter, SubscriptionStore};
@@ -78,8 +78,24 @@ impl Subscriptions {
         customer: String,
         page: &PageRequest,
     ) -> Result<Page<Stored<Subscription>>> {
-        self.customers.get(caller.scope()?, &customer).await?;
+        let customer = self.customers.get(caller.scope()?, &customer).await?.id;
         self.list(caller, &Filter { state: None, customer_id: Some(customer) }, page).await
+    }
+
+    /// Everything a record of a customer has.
+    pub(crate) async fn all_of(&self, scope: &Scope, customer: &str) -> Result<Vec<Stored<Subscription>>> {
+        Ok(self.store.of_customers(scope, &[customer.to_owned()]).await?)
+    }
+
+    /// Writes inside the transaction of a merge.
+    pub(crate) async fn replace_in(
+        &self,
+        tx: &mut Transaction,
+        read: &Stored<Subscription>,
+        next: Subscription,
+        events: Vec<Outgoing>,
+    ) -> std::result::Result<Stored<Subscription>, store::Error> {
+        self.store.replace_in(tx, read, next, events).await
     }
 
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Subscription>> {
@@ -200,6 +216,8 @@ impl Subscriptions {
 
     /// Brings what follows from the subscriptions into the customer.
     pub async fn follow(&self, scope: &Scope, customer_id: &str) -> Result<()> {
+        // Records may have been merged since whoever calls read this one.
+        let customer_id = &self.customers.get(scope, customer_id).await?.id;
         let all = self.store.of_customer(scope, customer_id).await?;
         let saved = self.ledgers.of(scope, customer_id).await?.is_saved(self.clock.now());
         let bodies: Vec<_> = all.into_iter().map(|s| s.body).collect();

@@ -3,7 +3,7 @@
 use bson::doc;
 use kit::{Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
-use store::{Index, Record, Repo, Sort, Stored};
+use store::{Index, Record, Repo, Sort, Stored, Transaction};
 
 use super::model::{State, Subscription};
 use crate::providers::ProviderKind;
@@ -189,6 +189,17 @@ impl SubscriptionStore {
             "body.state": { "$nin": [State::Ended.as_str(), State::Unknown.as_str()] },
         };
         Ok(self.repo.list(scope, query, Sort::Oldest, &PageRequest::new(most, "")).await?.items)
+    }
+
+    /// The same inside a transaction.
+    pub async fn replace_in(
+        &self,
+        tx: &mut Transaction,
+        read: &Stored<Subscription>,
+        body: Subscription,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<Subscription>, store::Error> {
+        self.repo.replace_in(tx, read, body, events).await
     }
 
     /// Those nobody heard of since `before`, over all companies, oldest first.

@@ -4,6 +4,7 @@
 
 mod advance;
 mod billing;
+mod consume;
 mod convert;
 mod model;
 mod ops;
@@ -15,6 +16,7 @@ mod tell;
 mod token;
 
 pub use billing::{Billing, Carried, Segments, Upstreamed, Visitor, facts_of};
+pub use consume::Listener;
 pub use convert::{answers as answers_of, answers_among};
 pub use model::{FlowSession, OnTable, Pending, State, Subject};
 pub use ops::FlowSessions;

@@ -110,6 +110,9 @@ pub struct Noted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlowSession {
     pub customer_id: String,
+    /// Whose it was before records were merged, the latest last: an undo gives it back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved_from: Vec<String>,
     pub subscription_id: String,
     /// The start tokens that led here; each leads once.
     pub starts: Vec<String>,

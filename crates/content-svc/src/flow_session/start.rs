@@ -108,6 +108,7 @@ impl FlowSessions {
         let known = Known::of(&subject.country, facts, &segments);
         let mut session = FlowSession {
             customer_id: customer,
+            moved_from: Vec::new(),
             subscription_id: subscription,
             starts: Vec::new(),
             subject,

@@ -157,6 +157,25 @@ impl FlowStore {
         self.0.replace(read, session, events).await
     }
 
+    /// Two customers are one person: the visits of the one are the other's. Done again, there are none left.
+    pub async fn join(&self, scope: &Scope, absorbed: &str, survivor: &str) -> Result<(), store::Error> {
+        let update = doc! {
+            "$set": { "body.customer_id": survivor },
+            "$push": { "body.moved_from": absorbed },
+        };
+        self.0.update_many(scope, doc! { "body.customer_id": absorbed }, update).await.map(|_| ())
+    }
+
+    /// They were not: the visits that had moved go back.
+    pub async fn part(&self, scope: &Scope, absorbed: &str, survivor: &str) -> Result<(), store::Error> {
+        let update = doc! {
+            "$set": { "body.customer_id": absorbed },
+            "$pull": { "body.moved_from": absorbed },
+        };
+        let moved = doc! { "body.customer_id": survivor, "body.moved_from": absorbed };
+        self.0.update_many(scope, moved, update).await.map(|_| ())
+    }
+
     /// Open visits in a state that nobody has touched since, of every company.
     pub async fn untouched(
         &self,

@@ -316,6 +316,30 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
         }),
     );
     add(
+        "/v1/customer-data/imports",
+        "post",
+        json!({
+            "operationId": "CustomerImport_Upload", "tags": ["CustomerImport"],
+            "security": [{ "person": [] }, { "api_key": [] }], "x-roles": ["ret_admin"], "x-scopes": ["customers:write"],
+            "summary": "Imports a file of customers, CSV or JSON lines, at most 200 MB, streamed.",
+            "requestBody": { "required": true, "content": { "multipart/form-data": { "schema": { "type": "object", "required": ["file"], "properties": {
+                "mapping": { "type": "string", "description": "A JSON object of column to `external_id`, `email`, …, `attributes.<key>`; an empty text leaves a column out. Before the file." },
+                "file": { "type": "string", "contentMediaType": "application/octet-stream" } } } } } },
+            "responses": { "200": { "description": "The import.", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/billing.CustomerImport" } } } } },
+        }),
+    );
+    add(
+        "/v1/customer-data/exports/{id}/file",
+        "get",
+        json!({
+            "operationId": "CustomerExport_Download", "tags": ["CustomerExport"],
+            "security": [{ "person": [] }], "x-roles": ["ret_admin"],
+            "summary": "The file of an export that is ready.",
+            "parameters": [{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }],
+            "responses": { "200": { "description": "The customers.", "content": { "text/csv": {}, "application/x-ndjson": {} } } },
+        }),
+    );
+    add(
         "/v1/usage/uploads",
         "post",
         json!({

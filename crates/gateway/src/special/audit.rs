@@ -5,17 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::get;
-use futures_util::{StreamExt, TryStreamExt};
-use http::{HeaderValue, header};
 use proto::edge::RateClass;
 use proto::identity::ExportAuditEntriesRequest;
 use proto::identity::audit_service_client::AuditServiceClient;
 
-use super::only;
+use super::{only, streamed};
 use crate::Edge;
 use crate::edge::bind;
 use crate::edge::problem::Problem;
@@ -47,21 +44,5 @@ async fn export(edge: &Edge, request: Request, id: &str) -> Result<Response, Pro
     let upstream = edge.upstreams.get("identity")?;
     let request = upstream.request(&caller, DEADLINE, message)?;
     let answer = AuditServiceClient::new(upstream.channel()).export_audit_entries(request).await?;
-    let disposition = answer.metadata().get(header::CONTENT_DISPOSITION.as_str()).cloned();
-    let mut pieces = answer.into_inner();
-    // The first piece comes before the answer begins: what goes wrong until then is a problem like any other.
-    let first = pieces.message().await?.unwrap_or_default();
-    let kind = first.content_type.clone();
-    let rest = pieces.map_ok(|piece| piece.data);
-    let all = futures_util::stream::once(async move { Ok(first.data) }).chain(rest);
-    let mut response = Response::new(Body::from_stream(all));
-    let headers = response.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(&kind) {
-        headers.insert(header::CONTENT_TYPE, kind);
-    }
-    if let Some(value) = disposition.and_then(|d| HeaderValue::from_bytes(d.as_bytes()).ok()) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    streamed(answer).await
 }

@@ -1,6 +1,7 @@
-//! Usage files, up to 200 MB. Here because a file is streamed to the service piece by piece, with its back-pressure,
-//! and because a body that breaks off must break the call off, too: half a file is no file.
+//! Files of usage and of customers, up to 200 MB. Here because a file is streamed to the service piece by piece, with its
+//! back-pressure, and because a body that breaks off must break the call off, too: half a file is no file.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,13 @@ use axum::extract::multipart::Field;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use prost::Message as _;
 use proto::analytics::product_usage_service_client::ProductUsageServiceClient;
-use proto::analytics::upload_part::Part;
-use proto::analytics::{UploadHead, UploadPart};
+use proto::analytics::{UploadHead, UploadPart, upload_part};
+use proto::billing::customer_import_service_client::CustomerImportServiceClient;
+use proto::billing::{ImportHead, ImportPart, import_part};
 use proto::edge::RateClass;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -31,23 +34,60 @@ const LARGEST: u64 = 200 * 1024 * 1024;
 const LARGEST_TEXT: usize = 64 * 1024;
 /// How long a file may take to arrive and be stored.
 const DEADLINE: Duration = Duration::from_secs(600);
-pub const ROUTE: &str = "/v1/usage/uploads";
-/// The type of the answer.
-pub const REPLY: &str = "retention.analytics.v1.UsageUpload";
-/// Who may confirm an upload may send one: same roles, scopes and permission.
-const RULE: &str = "retention.analytics.v1.ProductUsageService.ConfirmUpload";
+
+/// What a file is about, and so who takes it.
+#[derive(Clone, Copy)]
+pub enum Target {
+    Usage,
+    Customers,
+}
+
+impl Target {
+    pub const ALL: [Self; 2] = [Self::Usage, Self::Customers];
+
+    /// The one at a path.
+    pub fn at(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.route() == path)
+    }
+
+    fn route(self) -> &'static str {
+        match self {
+            Self::Usage => "/v1/usage/uploads",
+            Self::Customers => "/v1/customer-data/imports",
+        }
+    }
+
+    /// The type of the answer.
+    pub fn reply(self) -> &'static str {
+        match self {
+            Self::Usage => "retention.analytics.v1.UsageUpload",
+            Self::Customers => "retention.billing.v1.CustomerImport",
+        }
+    }
+
+    /// Who may go on with a file, or stop it, may send one: same roles, scopes and permission.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Usage => "retention.analytics.v1.ProductUsageService.ConfirmUpload",
+            Self::Customers => "retention.billing.v1.CustomerImportService.CancelImport",
+        }
+    }
+}
 
 /// The POST beside the operations that the descriptors have at the same path.
-pub fn beside(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> anyhow::Result<MethodRouter> {
-    let rule = edge.operation(RULE).context("the rpc whose access rule uploads go by is not there")?.clone();
+pub fn beside(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>, target: Target) -> anyhow::Result<MethodRouter> {
+    let rule = edge
+        .operation(target.rule())
+        .context("the rpc whose access rule uploads go by is not there")?
+        .clone();
     let edge = edge.clone();
     let allow = ops.iter().map(|op| op.method.as_str()).chain(["POST"]).collect::<Vec<_>>().join(", ");
     let all = axum::routing::any(move |request: Request| {
         let (edge, rule, ops, allow) = (edge.clone(), rule.clone(), ops.clone(), allow.clone());
         async move {
             if request.method() == Method::POST {
-                return around(ROUTE.to_owned(), request, move |request, id| async move {
-                    upload(&edge, &rule, request, &id).await
+                return around(target.route().to_owned(), request, move |request, id| async move {
+                    upload(&edge, &rule, target, request, &id).await
                 })
                 .await;
             }
@@ -66,7 +106,13 @@ pub fn beside(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>) -> anyhow::Result<Me
     Ok(all.layer(DefaultBodyLimit::max(most)))
 }
 
-async fn upload(edge: &Edge, rule: &Operation, request: Request, id: &str) -> Result<Response, Problem> {
+async fn upload(
+    edge: &Edge,
+    rule: &Operation,
+    target: Target,
+    request: Request,
+    id: &str,
+) -> Result<Response, Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !kind.starts_with("multipart/form-data") {
         return Err(Problem::new(415, "unsupported_media_type", "send the file as multipart/form-data"));
@@ -83,13 +129,33 @@ async fn upload(edge: &Edge, rule: &Operation, request: Request, id: &str) -> Re
     let form = Multipart::from_request(Request::from_parts(parts, Body::new(body)), &()).await;
     let form = form.map_err(|_| Problem::bad_request("invalid_form", "the form has no boundary"))?;
 
-    let (pieces, incoming) = mpsc::channel::<UploadPart>(8);
-    let upstream = edge.upstreams.get("analytics")?;
-    let mut client = ProductUsageServiceClient::new(upstream.channel());
-    let request = upstream.request(&caller, DEADLINE, ReceiverStream::new(incoming))?;
-    // While the form is read the call runs; a broken form drops the call, which ends without the mark of a whole file.
-    let mut call = std::pin::pin!(client.upload_usage(request));
-    let mut reading = std::pin::pin!(forward(edge, form, pieces));
+    let reply = match target {
+        Target::Usage => {
+            let (pieces, incoming) = mpsc::channel::<UploadPart>(8);
+            let upstream = edge.upstreams.get("analytics")?;
+            let mut client = ProductUsageServiceClient::new(upstream.channel());
+            let request = upstream.request(&caller, DEADLINE, ReceiverStream::new(incoming))?;
+            sent(client.upload_usage(request), forward(edge, form, pieces)).await?.encode_to_vec()
+        }
+        Target::Customers => {
+            let (pieces, incoming) = mpsc::channel::<ImportPart>(8);
+            let upstream = edge.upstreams.get("billing")?;
+            let mut client = CustomerImportServiceClient::new(upstream.channel());
+            let request = upstream.request(&caller, DEADLINE, ReceiverStream::new(incoming))?;
+            sent(client.upload_import(request), forward(edge, form, pieces)).await?.encode_to_vec()
+        }
+    };
+    let json = edge.plans.json(target.reply(), &reply);
+    let json = json.map_err(|_| Problem::new(500, "internal", "something failed on our side"))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+}
+
+/// While the form is read the call runs; a broken form drops the call, which ends without the mark of a whole file.
+async fn sent<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    reading: impl Future<Output = Result<(), Problem>>,
+) -> Result<T, Problem> {
+    let (mut call, mut reading) = (std::pin::pin!(call), std::pin::pin!(reading));
     let reply = tokio::select! {
         read = &mut reading => {
             read?;
@@ -98,14 +164,11 @@ async fn upload(edge: &Edge, rule: &Operation, request: Request, id: &str) -> Re
         // Refused before it was read to the end.
         early = &mut call => early,
     };
-    let reply = reply?.into_inner();
-    let json = edge.plans.json(REPLY, &reply.encode_to_vec());
-    let json = json.map_err(|_| Problem::new(500, "internal", "something failed on our side"))?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+    Ok(reply?.into_inner())
 }
 
 fn too_large() -> Problem {
-    Problem::new(413, "too_large", "a usage file has at most 200 MB")
+    Problem::new(413, "too_large", "a file has at most 200 MB")
 }
 
 fn broken(_: axum::extract::multipart::MultipartError) -> Problem {
@@ -126,18 +189,18 @@ async fn text(mut field: Field<'_>) -> Result<String, Problem> {
 
 /// Reads the form: text parts make the head, then the file follows in pieces, and the mark of its end, once it is known
 /// to be what it should be.
-async fn forward(edge: &Edge, mut form: Multipart, pieces: mpsc::Sender<UploadPart>) -> Result<(), Problem> {
-    let mut head = UploadHead::default();
+async fn forward<P: Piece>(edge: &Edge, mut form: Multipart, pieces: mpsc::Sender<P>) -> Result<(), Problem> {
+    let mut head = P::Head::default();
     while let Some(mut field) = form.next_field().await.map_err(broken)? {
         let name = field.name().unwrap_or_default().to_owned();
         if name != "file" {
-            set(&mut head, &name, text(field).await?)?;
+            P::set(&mut head, &name, text(field).await?)?;
             continue;
         }
-        head.file_name = field.file_name().map(sanitised).unwrap_or_default();
-        head.content_type = field.content_type().unwrap_or_default().to_owned();
-        let (mut sniff, mut scan) = (Sniff::new(&head.content_type), Scan::begin(&edge.config).await?);
-        send(&pieces, Part::Head(head)).await?;
+        let content_type = field.content_type().unwrap_or_default().to_owned();
+        let (mut sniff, mut scan) = (Sniff::new(&content_type), Scan::begin(&edge.config).await?);
+        let file_name = field.file_name().map(sanitised).unwrap_or_default();
+        send(&pieces, P::head(head, file_name, content_type)).await?;
         let mut sent = 0_u64;
         while let Some(chunk) = field.chunk().await.map_err(broken)? {
             sent += chunk.len() as u64;
@@ -146,40 +209,100 @@ async fn forward(edge: &Edge, mut form: Multipart, pieces: mpsc::Sender<UploadPa
             }
             scan.pass(&chunk).await?;
             if let Some(chunk) = sniff.pass(chunk)? {
-                send(&pieces, Part::Chunk(chunk)).await?;
+                send(&pieces, P::chunk(chunk)).await?;
             }
         }
         if let Some(rest) = sniff.end()? {
-            send(&pieces, Part::Chunk(rest)).await?;
+            send(&pieces, P::chunk(rest)).await?;
         }
         scan.end().await?;
-        return send(&pieces, Part::End(true)).await;
+        return send(&pieces, P::end()).await;
     }
     Err(Problem::fields(vec![kit::FieldError::new("file", "required", "the form has no part `file`")]))
 }
 
-async fn send(pieces: &mpsc::Sender<UploadPart>, part: Part) -> Result<(), Problem> {
+async fn send<P: Piece>(pieces: &mpsc::Sender<P>, part: P) -> Result<(), Problem> {
     // Nobody listens any more: the service has refused, and its answer says why.
-    if pieces.send(UploadPart { part: Some(part) }).await.is_err() {
+    if pieces.send(part).await.is_err() {
         std::future::pending::<()>().await;
     }
     Ok(())
 }
 
-fn set(head: &mut UploadHead, name: &str, text: String) -> Result<(), Problem> {
-    let wrong = |code: &str, why: &str| Problem::fields(vec![kit::FieldError::new(name, code, why)]);
-    match name {
-        "dataset" => head.dataset = text,
-        "auto_confirm" => {
-            head.auto_confirm = text.parse().map_err(|_| wrong("wrong_type", "must be true or false"))?
+/// One message of a file under way.
+trait Piece: Send + Sized + 'static {
+    type Head: Default + Send;
+
+    /// Takes a part beside the file into the head.
+    fn set(head: &mut Self::Head, name: &str, text: String) -> Result<(), Problem>;
+    fn head(head: Self::Head, file_name: String, content_type: String) -> Self;
+    fn chunk(bytes: Bytes) -> Self;
+    fn end() -> Self;
+}
+
+fn wrong(name: &str, code: &str, why: &str) -> Problem {
+    Problem::fields(vec![kit::FieldError::new(name, code, why)])
+}
+
+/// A mapping of columns; said twice, the same column is what was said last.
+fn mapping(text: &str) -> Result<HashMap<String, String>, Problem> {
+    let why = "must be a JSON object of header to column";
+    serde_json::from_str(text).map_err(|_| wrong("mapping", "wrong_type", why))
+}
+
+impl Piece for UploadPart {
+    type Head = UploadHead;
+
+    fn set(head: &mut UploadHead, name: &str, text: String) -> Result<(), Problem> {
+        match name {
+            "dataset" => head.dataset = text,
+            "auto_confirm" => {
+                let read = text.parse().map_err(|_| wrong(name, "wrong_type", "must be true or false"));
+                head.auto_confirm = read?;
+            }
+            "mapping" => head.mapping = mapping(&text)?,
+            _ => return Err(wrong(name, "unknown_field", "is not a part of this form")),
         }
-        "mapping" => {
-            head.mapping = serde_json::from_str(&text)
-                .map_err(|_| wrong("wrong_type", "must be a JSON object of header to column"))?;
-        }
-        _ => return Err(wrong("unknown_field", "is not a part of this form")),
+        Ok(())
     }
-    Ok(())
+
+    fn head(head: UploadHead, file_name: String, content_type: String) -> Self {
+        let head = UploadHead { file_name, content_type, ..head };
+        Self { part: Some(upload_part::Part::Head(head)) }
+    }
+
+    fn chunk(bytes: Bytes) -> Self {
+        Self { part: Some(upload_part::Part::Chunk(bytes)) }
+    }
+
+    fn end() -> Self {
+        Self { part: Some(upload_part::Part::End(true)) }
+    }
+}
+
+impl Piece for ImportPart {
+    type Head = ImportHead;
+
+    fn set(head: &mut ImportHead, name: &str, text: String) -> Result<(), Problem> {
+        match name {
+            "mapping" => head.mapping = mapping(&text)?,
+            _ => return Err(wrong(name, "unknown_field", "is not a part of this form")),
+        }
+        Ok(())
+    }
+
+    fn head(head: ImportHead, file_name: String, content_type: String) -> Self {
+        let head = ImportHead { file_name, content_type, ..head };
+        Self { part: Some(import_part::Part::Head(head)) }
+    }
+
+    fn chunk(bytes: Bytes) -> Self {
+        Self { part: Some(import_part::Part::Chunk(bytes)) }
+    }
+
+    fn end() -> Self {
+        Self { part: Some(import_part::Part::End(true)) }
+    }
 }
 
 /// A file's name without folders and without what a shell or page would take amiss.

@@ -90,8 +90,7 @@ impl Worker {
             Vec::new()
         } else {
             let sent = changed.state == super::State::Sent;
-            let key = &mail.body.dedupe_key;
-            vec![mail_changed(&mail.scope, &mail.id, key, mail.version + 1, sent, at)]
+            vec![mail_changed(&mail.scope, &mail.id, &mail.body, mail.version + 1, sent, at)]
         };
         match self.store.replace(&mail, changed, events).await {
             // It was stopped while it was under way: what is written there stays.

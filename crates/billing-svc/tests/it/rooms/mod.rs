@@ -6,15 +6,18 @@ pub mod crashes;
 mod customers;
 mod drift;
 pub mod faults;
+mod files;
 mod gaps;
 mod inbound;
 mod mended;
+mod merges;
 mod offers;
 mod secrets;
 mod recovery;
 mod stripe;
 mod subscriptions;
 mod syncs;
+mod timelines;
 pub mod world;
 
 use faults::Fault;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use billing_svc::Rooms;
 use billing_svc::connections::{Keys, Opener};
 use billing_svc::offer::{Audience, CodePolicy, Draft, Limits, Offer, Purpose, Stacking, State, Terms};
 use billing_svc::providers::simulated::{Books, Fixture, FixturePrice, Fixtures};
@@ -12,7 +11,9 @@ use billing_svc::redemption::Redemption;
 use billing_svc::secrets::Vault;
 use billing_svc::subscription::Subscription;
 use billing_svc::upstream::Directory;
+use billing_svc::{Keeping, Rooms};
 use connect::http::{Http, Settings};
+use connect::objects::Objects;
 use kit::clock::{Clock, MovedClock};
 use kit::locale::LocalText;
 use kit::{Actor, Caller, Currency, Mode, Money, Role, Scope, SecretString};
@@ -143,8 +144,10 @@ impl World {
         let made_up = (0..10_000).map(|n| (format!("cph_{n}"), format!("com_h{n}")));
         let known = made_up.chain([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
         let directory = Directory::fixed(known);
-        let rooms =
-            Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory).await.unwrap();
+        let keeping = Keeping { objects: Objects::memory(), timeline_days: 1_000 };
+        let rooms = Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory, keeping)
+            .await
+            .unwrap();
         in_background(rooms.inserts.clone().run(CancellationToken::new()));
         rooms
     }
