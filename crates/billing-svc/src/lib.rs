@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
-use connections::{Connections, Opener, Syncs};
+use connections::{Addresses, Connections, Opener, Syncs};
 use customers::Customers;
 use inbound::{Inbound, Worker};
 use offer::{Ledgers, Offers};
@@ -71,12 +71,12 @@ impl Rooms {
         clock: SharedClock,
         vault: secrets::Vault,
         opener: Opener,
-        stripe_url: Option<String>,
+        addresses: Addresses,
         directory: Directory,
     ) -> anyhow::Result<Self> {
         let leases = Leases::open(db, clock.clone()).await?;
         let connections = connections::store::ConnectionStore::open(db, clock.clone()).await?;
-        let connections = Connections::new(connections, vault, opener, stripe_url, clock.clone());
+        let connections = Connections::new(connections, vault, opener, addresses, clock.clone());
         let customers = customers::store::CustomerStore::open(db, clock.clone()).await?;
         let customers = Customers::new(customers, clock.clone());
         let offer_store = offer::store::OfferStore::open(db, clock.clone()).await?;
@@ -160,8 +160,8 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let opener: Opener = Arc::new(move |connection| providers::open(connection, &tools));
     let vault = secrets::Vault::new(&config.secrets_key)?;
     let identity = kit::client::Upstream::new("identity-svc", &config.identity_addr, minter)?;
-    let rooms =
-        Rooms::open(&db, clock, vault, opener, config.stripe_url.clone(), Directory::new(identity)).await?;
+    let addresses = Addresses { stripe: config.stripe_url.clone(), recurly: config.recurly_url.clone() };
+    let rooms = Rooms::open(&db, clock, vault, opener, addresses, Directory::new(identity)).await?;
     let service = assemble(rooms, db, bus, verifier);
     Ok(match simulated {
         Some(room) => service.room(room.max_decoding_message_size(LARGEST)),

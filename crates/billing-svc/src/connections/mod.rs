@@ -8,6 +8,6 @@ pub(crate) mod store;
 mod sync;
 
 pub use model::{Connection, Status, Sync, SyncState};
-pub use ops::{Connections, Keys, Opener};
+pub use ops::{Addresses, Connections, Keys, Opener};
 pub(crate) use rpc::Rpc;
 pub use sync::Syncs;

@@ -11,6 +11,7 @@ use super::ops::{Connections, Keys};
 use super::sync::Syncs;
 use crate::error::Error;
 use crate::events::money;
+use crate::providers::recurly::Region;
 use crate::providers::{self, Abilities, Ability, Cut, ProviderKind, Term};
 use crate::subscription::interval_to;
 
@@ -34,7 +35,7 @@ fn kind(text: &str) -> Result<ProviderKind, GrpcStatus> {
 impl ConnectionService for Rpc {
     async fn put_connection(&self, request: Request<pb::PutConnectionRequest>) -> Reply<pb::Connection> {
         let caller = Caller::of(&request)?;
-        let pb::PutConnectionRequest { provider, secret, webhook_secret, account_name } =
+        let pb::PutConnectionRequest { provider, secret, webhook_secret, account_name, region } =
             request.into_inner();
         let given = |text: String| Some(text.trim().to_owned()).filter(|t| !t.is_empty());
         let keys = Keys {
@@ -42,6 +43,7 @@ impl ConnectionService for Rpc {
             secret: given(secret).map(SecretString::from),
             webhook_secret: given(webhook_secret).map(SecretString::from),
             account_name: given(account_name),
+            region: Region::parse(&region),
         };
         let stored = self.connections.put(&caller, keys).await.map_err(wrong)?;
         Ok(Response::new(connection_to(stored)))
@@ -116,6 +118,7 @@ fn connection_to(stored: Stored<Connection>) -> pb::Connection {
         status,
         account_name,
         account_id,
+        region,
         secret,
         webhook_secrets,
         rights,
@@ -124,7 +127,9 @@ fn connection_to(stored: Stored<Connection>) -> pb::Connection {
         sync,
         changes_from: _,
     } = body;
+    let region = Some(region).filter(|_| provider == ProviderKind::Recurly);
     pb::Connection {
+        region: region.map_or("", Region::as_str).to_owned(),
         provider: provider.as_str().into(),
         status: status_to(status).into(),
         account_name,

@@ -9,6 +9,8 @@
 
 mod localstripe;
 mod provider_contract;
+mod recurly;
+mod recurly_sdk;
 mod rooms;
 mod rpc;
 mod simulated;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use billing_svc::Rooms;
-use billing_svc::connections::{Keys, Opener};
+use billing_svc::connections::{Addresses, Keys, Opener};
 use billing_svc::offer::{Audience, CodePolicy, Draft, Limits, Offer, Purpose, Stacking, State, Terms};
 use billing_svc::providers::simulated::{Books, Fixture, FixturePrice, Fixtures};
 use billing_svc::providers::{self, Cut, Interval, Provider, ProviderKind, Snapshot, Term, Tools};
@@ -74,7 +74,7 @@ impl World {
             Tools::open(&db, Http::new(Settings::default()).unwrap(), Arc::new(clock.clone())).await.unwrap();
         let books = tools.books().unwrap().clone();
         let faults = Faults::default();
-        let rooms = Self::rooms(&db, &clock, &tools, &faults, None).await;
+        let rooms = Self::rooms(&db, &clock, &tools, &faults, Addresses::default()).await;
         let scope = Scope::new("com_1", Mode::Live);
         let caller = Caller {
             role: Role::RetAdmin,
@@ -97,14 +97,24 @@ impl World {
 
     /// The same with Stripe at another address, through which nothing fails on demand.
     pub async fn start_with_stripe(fake: &testkit::stripe::FakeStripe) -> Self {
+        let addresses = Addresses { stripe: Some(fake.url().to_owned()), ..Addresses::default() };
+        Self::start_with(addresses, fake.clock()).await
+    }
+
+    /// The same with Recurly.
+    pub async fn start_with_recurly(fake: &testkit::recurly::FakeRecurly) -> Self {
+        let addresses = Addresses { recurly: Some(fake.url().to_owned()), ..Addresses::default() };
+        Self::start_with(addresses, fake.clock()).await
+    }
+
+    async fn start_with(addresses: Addresses, clock: &MovedClock) -> Self {
         let mut world = Self::start().await;
         let timeout = std::time::Duration::from_millis(400);
         let settings = Settings { private_networks: true, timeout, ..Settings::default() };
-        let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(fake.clock().clone()));
-        world.clock = fake.clock().clone();
+        let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(clock.clone()));
+        world.clock = clock.clone();
         let tools = tools.await.unwrap();
-        world.rooms =
-            Self::rooms(&world.db, &world.clock, &tools, &world.faults, Some(fake.url().to_owned())).await;
+        world.rooms = Self::rooms(&world.db, &world.clock, &tools, &world.faults, addresses).await;
         world
     }
 
@@ -113,7 +123,7 @@ impl World {
         clock: &MovedClock,
         tools: &Tools,
         faults: &Faults,
-        stripe_url: Option<String>,
+        addresses: Addresses,
     ) -> Rooms {
         let (tools, faults) = (tools.clone(), faults.clone());
         let opener: Opener = Arc::new(move |connection| {
@@ -123,7 +133,7 @@ impl World {
         let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
         let directory = Directory::fixed([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
         let rooms =
-            Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory).await.unwrap();
+            Rooms::open(db, Arc::new(clock.clone()), vault, opener, addresses, directory).await.unwrap();
         in_background(rooms.inserts.clone().run(CancellationToken::new()));
         rooms
     }
@@ -134,6 +144,7 @@ impl World {
             secret: None,
             webhook_secret: Some(webhook_secret()),
             account_name: None,
+            region: None,
         };
         self.rooms.connections.put(caller, keys).await.unwrap();
     }
