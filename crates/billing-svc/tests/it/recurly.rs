@@ -42,7 +42,8 @@ impl RecurlyRig {
 fn provider_at(fake: &FakeRecurly, url: &str) -> Arc<dyn Provider> {
     let settings = Settings {
         private_networks: true,
-        timeout: Duration::from_millis(500),
+        // The fake holds each answer against a large description, which takes a while the first time.
+        timeout: Duration::from_secs(3),
         first_wait: Duration::from_millis(2),
         ..Settings::default()
     };
@@ -224,6 +225,7 @@ async fn a_past_due_invoice_shows_in_readings_and_in_later_passes() {
             }
         }
     };
+    rig.clock().advance(SignedDuration::from_mins(10));
     let (_, at) = pass(&Cursor::start()).await;
     rig.clock().advance(SignedDuration::from_hours(2));
     rig.fake.fall_due(id.as_str());

@@ -98,18 +98,18 @@ impl World {
     /// The same with Stripe at another address, through which nothing fails on demand.
     pub async fn start_with_stripe(fake: &testkit::stripe::FakeStripe) -> Self {
         let addresses = Addresses { stripe: Some(fake.url().to_owned()), ..Addresses::default() };
-        Self::start_with(addresses, fake.clock()).await
+        Self::start_with(addresses, fake.clock(), 400).await
     }
 
-    /// The same with Recurly.
+    /// The same with Recurly, whose fake takes longer for an answer.
     pub async fn start_with_recurly(fake: &testkit::recurly::FakeRecurly) -> Self {
         let addresses = Addresses { recurly: Some(fake.url().to_owned()), ..Addresses::default() };
-        Self::start_with(addresses, fake.clock()).await
+        Self::start_with(addresses, fake.clock(), 2_000).await
     }
 
-    async fn start_with(addresses: Addresses, clock: &MovedClock) -> Self {
+    async fn start_with(addresses: Addresses, clock: &MovedClock, millis: u64) -> Self {
         let mut world = Self::start().await;
-        let timeout = std::time::Duration::from_millis(400);
+        let timeout = std::time::Duration::from_millis(millis);
         let settings = Settings { private_networks: true, timeout, ..Settings::default() };
         let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(clock.clone()));
         world.clock = clock.clone();
