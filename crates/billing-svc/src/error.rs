@@ -105,6 +105,7 @@ impl From<Rejected> for Error {
     fn from(why: Rejected) -> Self {
         match why {
             Rejected::Signature(_) | Rejected::OtherMode => Self::BadSignature,
+            Rejected::Unsigned(text) => Self::field("body", "unsigned", text),
             Rejected::Unreadable(text) => Self::field("body", "unreadable", text),
         }
     }

@@ -8,6 +8,7 @@
 )]
 
 mod line;
+pub mod recurly;
 mod replicas;
 mod servers;
 pub mod stripe;

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use kit::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::providers::recurly::Region;
 use crate::providers::{ProviderError, ProviderKind};
 use crate::secrets::Sealed;
 
@@ -294,6 +295,9 @@ pub struct Connection {
     pub status: Status,
     pub account_name: String,
     pub account_id: String,
+    /// Recurly's.
+    #[serde(default)]
+    pub region: Region,
     pub secret: Option<Sealed>,
     /// The newest first; the one before stays good while the provider still signs with it.
     pub webhook_secrets: Vec<Sealed>,
@@ -328,6 +332,7 @@ impl Connection {
             status: Status::Connecting,
             account_name: String::new(),
             account_id: String::new(),
+            region: Region::default(),
             secret: None,
             webhook_secrets: Vec::new(),
             rights: Vec::new(),

@@ -12,6 +12,7 @@ use super::model::{Connection, Status, Sync, Watch};
 use super::store::ConnectionStore;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
+use crate::providers::recurly::Region;
 use crate::providers::{self, Catalog, Provider, ProviderError, ProviderKind};
 use crate::secrets::Vault;
 
@@ -28,8 +29,7 @@ pub struct Connections {
     store: ConnectionStore,
     vault: Vault,
     opener: Opener,
-    /// Another address than Stripe's own.
-    stripe_url: Option<String>,
+    addresses: Addresses,
     clock: SharedClock,
     /// Opened adapters, and that there is none: intake and claims must not read and unseal each time.
     open: Cache<(Scope, ProviderKind), Option<Arc<dyn Provider>>>,
@@ -41,12 +41,31 @@ const TRIES: usize = 8;
 /// How long another replica's change of a connection may go unseen.
 const KEPT: Duration = Duration::from_secs(20);
 
+/// Other addresses than the providers' own, for fakes.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    pub stripe: Option<String>,
+    pub recurly: Option<String>,
+}
+
+impl Addresses {
+    fn of(&self, c: &Connection) -> Option<String> {
+        match c.provider {
+            ProviderKind::Stripe => self.stripe.clone(),
+            ProviderKind::Recurly => Some(self.recurly.clone().unwrap_or_else(|| c.region.base().to_owned())),
+            ProviderKind::Chargebee | ProviderKind::Simulated => None,
+        }
+    }
+}
+
 /// The keys of a connection, as they are given.
 pub struct Keys {
     pub provider: ProviderKind,
     pub secret: Option<SecretString>,
     pub webhook_secret: Option<SecretString>,
     pub account_name: Option<String>,
+    /// Recurly's; what is there stays where none is given.
+    pub region: Option<Region>,
 }
 
 impl Connections {
@@ -54,11 +73,11 @@ impl Connections {
         store: ConnectionStore,
         vault: Vault,
         opener: Opener,
-        stripe_url: Option<String>,
+        addresses: Addresses,
         clock: SharedClock,
     ) -> Self {
         let open = Cache::builder().max_capacity(10_000).time_to_live(KEPT).build();
-        Self { store, vault, opener, stripe_url, clock, open }
+        Self { store, vault, opener, addresses, clock, open }
     }
 
     /// The time, as connections count it.
@@ -107,7 +126,7 @@ impl Connections {
         let connection = providers::Connection {
             kind: c.provider,
             scope: scope.clone(),
-            base_url: self.stripe_url.clone().filter(|_| c.provider == ProviderKind::Stripe),
+            base_url: self.addresses.of(c),
             key,
             account: None,
             webhook_secrets: secrets.collect::<std::result::Result<_, _>>()?,
@@ -119,7 +138,7 @@ impl Connections {
     pub async fn put(&self, caller: &Caller, keys: Keys) -> Result<Stored<Connection>> {
         let scope = caller.scope()?;
         let kind = keys.provider;
-        if !matches!(kind, ProviderKind::Simulated | ProviderKind::Stripe) {
+        if providers::abilities(kind).is_none() {
             let text = format!("{} cannot be connected yet", kind.as_str());
             return Err(Error::NotYet("provider_not_supported_yet", text));
         }
@@ -135,8 +154,14 @@ impl Connections {
             next.webhook_secrets.insert(0, sealed);
             next.webhook_secrets.truncate(2);
         }
-        if kind == ProviderKind::Stripe && next.secret.is_none() {
-            return Err(Error::field("secret", "required", "Stripe needs an API key"));
+        if kind != ProviderKind::Simulated && next.secret.is_none() {
+            return Err(Error::field("secret", "required", "this provider needs an API key"));
+        }
+        if let Some(region) = keys.region {
+            if kind != ProviderKind::Recurly {
+                return Err(Error::field("region", "not_for_provider", "only Recurly has regions"));
+            }
+            next.region = region;
         }
         next.status = Status::Connecting;
         let account = self.open_with(scope, &next)?.test().await?;

@@ -12,6 +12,7 @@ use super::sync::Syncs;
 use crate::error::Error;
 use crate::events::money;
 use crate::inbound::{Inbound, Lag};
+use crate::providers::recurly::Region;
 use crate::providers::{self, Abilities, Ability, Cut, ProviderKind, Term};
 use crate::subscription::interval_to;
 
@@ -45,7 +46,7 @@ fn kind(text: &str) -> Result<ProviderKind, GrpcStatus> {
 impl ConnectionService for Rpc {
     async fn put_connection(&self, request: Request<pb::PutConnectionRequest>) -> Reply<pb::Connection> {
         let caller = Caller::of(&request)?;
-        let pb::PutConnectionRequest { provider, secret, webhook_secret, account_name } =
+        let pb::PutConnectionRequest { provider, secret, webhook_secret, account_name, region } =
             request.into_inner();
         let given = |text: String| Some(text.trim().to_owned()).filter(|t| !t.is_empty());
         let keys = Keys {
@@ -53,6 +54,7 @@ impl ConnectionService for Rpc {
             secret: given(secret).map(SecretString::from),
             webhook_secret: given(webhook_secret).map(SecretString::from),
             account_name: given(account_name),
+            region: Region::parse(&region),
         };
         let stored = self.connections.put(&caller, keys).await.map_err(wrong)?;
         self.shown(stored).await
@@ -130,6 +132,7 @@ fn connection_to(stored: Stored<Connection>, lag: Lag, now: Timestamp) -> pb::Co
         status,
         account_name,
         account_id,
+        region,
         secret,
         webhook_secrets,
         rights,
@@ -147,7 +150,9 @@ fn connection_to(stored: Stored<Connection>, lag: Lag, now: Timestamp) -> pb::Co
     let reading = sync.as_ref().filter(|s| s.state == SyncState::Running);
     let reading = reading.map_or(0, |s| now.duration_since(s.started_at).as_secs());
     let lag_seconds = lag.seconds(now).max(u64::try_from(reading).unwrap_or(0));
+    let region = Some(region).filter(|_| provider == ProviderKind::Recurly);
     pb::Connection {
+        region: region.map_or("", Region::as_str).to_owned(),
         provider: provider.as_str().into(),
         status: status_to(status).into(),
         account_name,

@@ -55,7 +55,8 @@ impl Lag {
 pub const REPLAYED_AT_ONCE: u64 = 2_000;
 
 /// Headers worth keeping with the raw bytes: they tell how a call was signed, and hold no secret.
-const KEPT_HEADERS: [&str; 3] = ["content-type", "stripe-signature", "user-agent"];
+const KEPT_HEADERS: [&str; 5] =
+    ["content-type", "recurly-notification-id", "recurly-signature", "stripe-signature", "user-agent"];
 
 impl Inbound {
     pub fn new(

@@ -141,6 +141,9 @@ impl FactKind {
 pub enum Rejected {
     #[error("the call is not signed as it should be: {0}")]
     Signature(#[from] connect::sign::Refused),
+    /// Of a kind that is never signed.
+    #[error("{0}")]
+    Unsigned(&'static str),
     #[error("the call is signed, but says nothing we can read: {0}")]
     Unreadable(String),
     /// Test data at a live endpoint, or the other way round.

@@ -8,6 +8,7 @@ mod catalog;
 mod error;
 mod inbound;
 pub mod mrr;
+pub mod recurly;
 pub mod simulated;
 mod snapshot;
 pub mod stripe;
@@ -109,8 +110,9 @@ impl ProviderKind {
 pub fn abilities(kind: ProviderKind) -> Option<&'static Abilities> {
     match kind {
         ProviderKind::Stripe => Some(&stripe::ABILITIES),
+        ProviderKind::Recurly => Some(&recurly::ABILITIES),
         ProviderKind::Simulated => Some(&simulated::ABILITIES),
-        ProviderKind::Chargebee | ProviderKind::Recurly => None,
+        ProviderKind::Chargebee => None,
     }
 }
 
@@ -168,10 +170,9 @@ impl Tools {
 pub fn open(connection: &Connection, tools: &Tools) -> Result<Arc<dyn Provider>, ProviderError> {
     match connection.kind {
         ProviderKind::Stripe => Ok(Arc::new(stripe::Stripe::new(connection, tools)?)),
+        ProviderKind::Recurly => Ok(Arc::new(recurly::Recurly::new(connection, tools)?)),
         ProviderKind::Simulated => Ok(Arc::new(simulated::Simulated::new(connection, tools)?)),
-        ProviderKind::Chargebee | ProviderKind::Recurly => {
-            Err(ProviderError::NotOffered("provider_not_available"))
-        }
+        ProviderKind::Chargebee => Err(ProviderError::NotOffered("provider_not_available")),
     }
 }
 

@@ -158,7 +158,7 @@ impl Before {
         Self {
             discounts: snapshot.discounts.iter().map(|d| d.id.clone()).collect(),
             price_id: snapshot.price_id.clone(),
-            paused: snapshot.state == providers::State::Paused,
+            paused: snapshot.state == providers::State::Paused || snapshot.paused_at.is_some(),
             trial_end: snapshot.trial_end.map(kit::clock::millis),
             period_end: snapshot.period_end.map(kit::clock::millis),
         }

@@ -380,8 +380,9 @@ impl Action {
         match self {
             Self::Cancel => matches!(s.state, State::NonRenewing | State::Ended),
             Self::Undo => !matches!(s.state, State::NonRenewing | State::Ended) && s.cancel_at.is_none(),
-            Self::Pause => s.state == State::Paused,
-            Self::Resume => s.state != State::Paused,
+            // Some providers pause at the next renewal only: one that waits is agreed all the same.
+            Self::Pause => s.state == State::Paused || s.paused_at.is_some(),
+            Self::Resume => s.state != State::Paused && s.paused_at.is_none(),
         }
     }
 

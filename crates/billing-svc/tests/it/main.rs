@@ -11,6 +11,8 @@ mod histories;
 mod killed;
 mod localstripe;
 mod provider_contract;
+mod recurly;
+mod recurly_sdk;
 mod rooms;
 mod rpc;
 mod simulated;

@@ -155,6 +155,9 @@ pub async fn the_same_key_at_the_same_time_acts_once(rig: impl Rig) {
 
 pub async fn a_pause_ends_on_its_day_or_when_told(rig: impl Rig) {
     let (p, id) = (rig.provider(), rig.subscription().await);
+    if p.abilities().pause.condition() == Some("at_next_renewal") {
+        return a_pause_begins_at_the_renewal(&rig, &p, &id).await;
+    }
     let back = in_days(rig.clock(), 60);
     let back = Timestamp::from_second(back.as_second()).unwrap();
     let pause = Act::Pause { months: 2, resumes_at: back };
@@ -168,6 +171,39 @@ pub async fn a_pause_ends_on_its_day_or_when_told(rig: impl Rig) {
     act(&p, &id, pause).await;
     rig.clock().advance(SignedDuration::from_hours(24 * 61));
     assert_eq!(read(&p, &id).await.state, State::Active);
+}
+
+/// Where a pause waits for the next renewal it shows at once, begins then, and is over so many cycles later.
+async fn a_pause_begins_at_the_renewal(rig: &impl Rig, p: &Arc<dyn Provider>, id: &ExternalId) {
+    let pause = Act::Pause { months: 2, resumes_at: in_days(rig.clock(), 60) };
+    let before = read(p, id).await;
+    let s = act(p, id, pause.clone()).await;
+    assert_eq!((s.state, s.paused_at, s.mrr), (State::Active, before.period_end, before.mrr));
+    let back = s.resumes_at.unwrap();
+    assert!(back > kit::time::add_days(before.period_end.unwrap(), 55), "{back}: two whole cycles");
+    assert_eq!(s.pause_kind, Some(PauseKind::Subscription));
+    p.apply(id, &pause, &key("again")).await.unwrap();
+    assert_eq!(read(p, id).await.resumes_at, Some(back), "asking twice makes it no longer");
+    let s = act(p, id, Act::Resume).await;
+    assert_eq!((s.state, s.paused_at, s.resumes_at, s.pause_kind), (State::Active, None, None, None));
+    let s = act(p, id, Act::Resume).await;
+    assert_eq!(s.state, State::Active, "one that is not paused is no error");
+
+    act(p, id, pause.clone()).await;
+    rig.clock().advance(SignedDuration::from_hours(24 * 32));
+    let s = read(p, id).await;
+    assert_eq!((s.state, s.paused_at, s.resumes_at), (State::Paused, before.period_end, Some(back)));
+    let s = act(p, id, Act::Resume).await;
+    assert_eq!((s.state, s.paused_at, s.resumes_at), (State::Active, None, None));
+    act(p, id, pause).await;
+    let s = read(p, id).await;
+    rig.clock()
+        .advance(s.paused_at.unwrap().duration_since(rig.clock().now()) + SignedDuration::from_mins(1));
+    assert_eq!(read(p, id).await.state, State::Paused);
+    rig.clock()
+        .advance(s.resumes_at.unwrap().duration_since(rig.clock().now()) + SignedDuration::from_mins(1));
+    let s = read(p, id).await;
+    assert_eq!((s.state, s.paused_at), (State::Active, None));
 }
 
 pub async fn a_cancellation_is_set_taken_back_and_carried_out(rig: impl Rig) {
@@ -195,7 +231,13 @@ pub async fn a_cancellation_is_set_taken_back_and_carried_out(rig: impl Rig) {
 
 pub async fn a_cancellation_of_a_paused_subscription_shows(rig: impl Rig) {
     let (p, id) = (rig.provider(), rig.subscription().await);
-    act(&p, &id, Act::Pause { months: 1, resumes_at: in_days(rig.clock(), 30) }).await;
+    let s = act(&p, &id, Act::Pause { months: 1, resumes_at: in_days(rig.clock(), 30) }).await;
+    if p.abilities().pause.condition() == Some("at_next_renewal") {
+        rig.clock().advance(SignedDuration::from_hours(24 * 32));
+        assert_eq!(read(&p, &id).await.state, State::Paused);
+    } else {
+        assert_eq!(s.state, State::Paused);
+    }
     let s = act(&p, &id, Act::CancelAtPeriodEnd { feedback: None }).await;
     assert_eq!(s.state, State::NonRenewing);
 }
@@ -450,5 +492,6 @@ macro_rules! contract {
     };
 }
 
+contract!(recurly, crate::recurly::RecurlyRig::start());
 contract!(stripe, crate::stripe::StripeRig::start());
 contract!(simulated, crate::simulated::SimulatedRig::start());

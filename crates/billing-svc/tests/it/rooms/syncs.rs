@@ -9,7 +9,7 @@ use super::Fault;
 use super::world::{World, row};
 
 fn keys(provider: ProviderKind) -> Keys {
-    Keys { provider, secret: None, webhook_secret: None, account_name: None }
+    Keys { provider, secret: None, webhook_secret: None, account_name: None, region: None }
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn keys_are_tried_first_and_connections_are_each_company_s_own() {
     let w = World::start().await;
     let other = Caller { scope: Some(Scope::new("com_2", Mode::Live)), ..w.caller.clone() };
     assert!(w.rooms.connections.list(&other).await.unwrap().is_empty());
-    let later = w.rooms.connections.put(&other, keys(ProviderKind::Recurly)).await.err().unwrap();
+    let later = w.rooms.connections.put(&other, keys(ProviderKind::Chargebee)).await.err().unwrap();
     assert_eq!(later.slug(), "provider_not_supported_yet");
     let keyless = w.rooms.connections.put(&other, keys(ProviderKind::Stripe)).await.err().unwrap();
     assert_eq!(keyless.slug(), "invalid_request");
