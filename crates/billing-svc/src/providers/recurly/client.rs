@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use connect::http::{Answer, Call, Http, HttpError};
+use connect::pace::Pace;
 use kit::{ExposeSecret, SecretString, SharedClock};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -32,13 +33,15 @@ pub struct Client {
     base: String,
     key: SecretString,
     clock: SharedClock,
+    pace: Arc<Pace>,
     /// Plans seen: every subscription names one, and how often a plan bills does not change.
     plans: Arc<Mutex<HashMap<String, Arc<wire::Plan>>>>,
 }
 
 impl Client {
-    pub fn new(http: Http, base: &str, key: SecretString, clock: SharedClock) -> Self {
-        Self { http, base: base.trim_end_matches('/').to_owned(), key, clock, plans: Arc::default() }
+    pub fn new(http: Http, base: &str, key: SecretString, pace: Arc<Pace>, clock: SharedClock) -> Self {
+        let base = base.trim_end_matches('/').to_owned();
+        Self { http, base, key, clock, pace, plans: Arc::default() }
     }
 
     pub async fn get<T: DeserializeOwned>(
@@ -140,6 +143,7 @@ impl Client {
             .call("recurly", operation, method, url)
             .basic(self.key.expose_secret(), &SecretString::from(""))
             .header("accept", ACCEPT)
+            .paced(&self.pace)
             .repeat_when(worth_repeating)
     }
 
@@ -170,6 +174,7 @@ impl Client {
             }
             Ok(answer) => Err(self.refusal(&answer)),
             Err(HttpError::CircuitOpen) => Err(ProviderError::Busy { after: Some(Duration::from_secs(15)) }),
+            Err(HttpError::Held { after }) => Err(ProviderError::Busy { after: Some(after) }),
             Err(e @ HttpError::TooLarge) => Err(ProviderError::Unreadable(e.into())),
             Err(e) => Err(ProviderError::Unavailable(e.into())),
         }

@@ -2,7 +2,7 @@
 //! what it came to is read back.
 
 use super::wire::Notification;
-use crate::providers::{ExternalId, Fact, FactKind, InboundCall, Rejected};
+use crate::providers::{ExternalId, Fact, FactKind, InboundCall, Rejected, Said};
 
 /// Before the number of an invoice, and the uuid of a transaction, that stand in for the subscription they are about: the
 /// notification does not name it. No id of Recurly's holds a colon.
@@ -60,6 +60,7 @@ pub fn read(call: &InboundCall<'_>) -> Result<Fact, Rejected> {
         // Recurly says the second only. A mirror read within it may be older than the event, so the whole second counts.
         provider_version: said.event_time.as_second() * 1_000 + 999,
         live: None,
+        said: Said::default(),
     })
 }
 

@@ -18,8 +18,9 @@ mod sync;
 mod wire;
 
 use async_trait::async_trait;
+use connect::pace::Allowance;
 use connect::sign;
-use kit::{SecretString, SharedClock};
+use kit::{SecretString, SharedClock, Timestamp};
 
 pub use client::VERSION;
 pub use region::Region;
@@ -27,7 +28,7 @@ pub use region::Region;
 use self::client::{Client, PAGE};
 use super::{
     Abilities, Ability, AccountInfo, Act, Catalog, ChangePage, Connection, Cursor, CustomerSnapshot,
-    ExternalId, Fact, IdempotencyKey, InboundCall, Provider, ProviderError, Receipt, Rejected, Snapshot,
+    EventPage, ExternalId, Fact, IdempotencyKey, InboundCall, Provider, ProviderError, Receipt, Rejected, Snapshot,
     Tools,
 };
 
@@ -56,8 +57,10 @@ impl Recurly {
     pub fn new(connection: &Connection, tools: &Tools) -> Result<Self, ProviderError> {
         let key = connection.key.clone().ok_or(ProviderError::Revoked)?;
         let base = connection.base_url.as_deref().unwrap_or(Region::default().base());
+        // What is left of the site's limit stands in every answer, and the pace follows that.
+        let pace = tools.paces.of("recurly", &key, Allowance::per_second(100));
         Ok(Self {
-            client: Client::new(tools.http.clone(), base, key, tools.clock.clone()),
+            client: Client::new(tools.http.clone(), base, key, pace, tools.clock.clone()),
             webhook_secrets: connection.webhook_secrets.clone(),
             clock: tools.clock.clone(),
         })
@@ -157,5 +160,11 @@ impl Provider for Recurly {
 
     async fn changes(&self, since: &Cursor) -> Result<ChangePage, ProviderError> {
         sync::changes(&self.client, since, self.clock.now()).await
+    }
+
+    async fn events_since(&self, since: &Cursor, from: Timestamp) -> Result<EventPage, ProviderError> {
+        let now = self.clock.now();
+        let since = if since.is_start() { sync::since(from, now)? } else { since.clone() };
+        Ok(EventPage::of_changes(sync::changes(&self.client, &since, now).await?, now))
     }
 }

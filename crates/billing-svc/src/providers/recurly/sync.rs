@@ -60,6 +60,11 @@ impl Place {
     }
 }
 
+/// The place of a pass over what changed from then on.
+pub fn since(from: Timestamp, now: Timestamp) -> Result<Cursor, ProviderError> {
+    Place::Accounts { began: now.as_second(), since: Some(from.as_second()), next: None }.cursor()
+}
+
 pub async fn changes(client: &Client, since: &Cursor, at: Timestamp) -> Result<ChangePage, ProviderError> {
     let (changes, next) = match Place::read(since, at.as_second())? {
         Place::Accounts { began, since, next } => {
