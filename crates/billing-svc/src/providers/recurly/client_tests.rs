@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use connect::pace::{Allowance, Paces};
 use kit::Timestamp;
 use kit::clock::Clock;
 
@@ -16,7 +17,9 @@ impl Clock for At {
 fn client() -> Client {
     kit::run::crypto();
     let http = Http::new(connect::http::Settings::default()).unwrap();
-    Client::new(http, "https://v3.recurly.com", "key".into(), Arc::new(At(1_000)))
+    let clock = Arc::new(At(1_000));
+    let pace = Paces::new(clock.clone()).of("recurly", &"key".into(), Allowance::per_second(100));
+    Client::new(http, "https://v3.recurly.com", "key".into(), pace, clock)
 }
 
 fn answer(status: u16, body: &str) -> Answer {
