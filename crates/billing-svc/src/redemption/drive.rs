@@ -84,7 +84,7 @@ impl Redemptions {
                 State::Claimed => self.begin(lease, r).await,
                 State::Applying => self.apply(lease, r).await,
                 State::Applied => self.verify(r).await,
-                State::Failed => self.undo(r).await,
+                State::Failed => self.undo(lease, r).await,
                 _ => return Ok(r),
             };
             r = match step {
@@ -195,9 +195,22 @@ impl Redemptions {
 
     /// `failed → reversed`: whatever was done is undone and read back; then one transaction gives limit and budget
     /// back. A failed redemption never burns the customer's chance.
-    async fn undo(&self, r: Stored<Redemption>) -> Result<Step> {
+    async fn undo(&self, lease: &Lease, r: Stored<Redemption>) -> Result<Step> {
         // Nothing was begun, so there is nothing to undo, whether or not the provider answers.
-        if r.body.before.is_some() {
+        if let Some(before) = r.body.before.clone() {
+            // What cannot be undone and turns out to have been done is not given back but stands.
+            if !r.body.terms.is_reversible() {
+                return Ok(match self.looked_at(&r).await {
+                    Ok((_, Some(_))) => {
+                        Step::On(self.save(&r, r.body.applying(before, lease.token())?, None).await?)
+                    }
+                    Ok((_, None)) => Step::On(self.give_back(&r, r.body.reversed()?, None).await?),
+                    Err(e) => {
+                        tracing::warn!(redemption.id = %r.id, error = %e, "redemption {} is uncertain: {e}", r.id);
+                        Step::Wait(r)
+                    }
+                });
+            }
             match self.take_away(&r).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Step::Wait(r)),

@@ -127,7 +127,7 @@ pub struct Redemption {
     /// How the subscription stood before we changed it.
     #[serde(default)]
     pub before: Option<Before>,
-    /// The discount or the credit the provider made for it.
+    /// The discount, the credit or the refund the provider made for it.
     #[serde(default)]
     pub effect: Option<ExternalId>,
 }
@@ -262,7 +262,7 @@ impl Redemption {
             Terms::TermExtension { .. } => self.before.as_ref().and_then(|b| b.period_end),
             _ => None,
         };
-        self.terms.act(self.stacking, from.or(self.claimed_at).unwrap_or(self.presented_at))
+        self.terms.act(self.stacking, from.or(self.claimed_at).unwrap_or(self.presented_at), self.cost)
     }
 
     /// Until when an extension reaches.
@@ -275,7 +275,7 @@ impl Redemption {
 
     /// Whether a subscription can show it; else the provider is asked what it gave.
     pub fn shows_in_subscriptions(&self) -> bool {
-        !matches!(self.terms, Terms::Credit { .. })
+        !matches!(self.terms, Terms::Credit { .. } | Terms::Refund { .. })
     }
 
     /// Whether the subscription shows what was promised. For a discount: which one it is.
@@ -300,9 +300,11 @@ impl Redemption {
             }
             Terms::TrialExtension { .. } => (snapshot.trial_end? >= self.extended()?).then_some(None),
             Terms::TermExtension { .. } => (snapshot.period_end? >= self.extended()?).then_some(None),
-            Terms::Credit { .. } | Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => {
-                None
-            }
+            Terms::Credit { .. }
+            | Terms::Refund { .. }
+            | Terms::Contact { .. }
+            | Terms::Redirect { .. }
+            | Terms::Custom { .. } => None,
         }
     }
 
@@ -327,7 +329,9 @@ impl Redemption {
                 before.period_end.filter(|_| runs).map(|until| Act::ExtendTerm { until })
             }
             Terms::Credit { amount } => effect.map(|credit| Act::TakeCredit { credit, amount: *amount }),
-            Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => None,
+            Terms::Refund { .. } | Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => {
+                None
+            }
         }
     }
 

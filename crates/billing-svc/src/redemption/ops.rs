@@ -295,6 +295,10 @@ impl Redemptions {
             if read.body.state != State::Verified {
                 return Err(wrong_state(read.body.state, "reversed"));
             }
+            if !read.body.terms.is_reversible() {
+                let text = "money that was paid back cannot be taken back";
+                return Err(Error::Refused("not_reversible", text.into()));
+            }
             let audit = self.by_hand(caller, &read, "redemption.reverse", reason);
             match self
                 .store

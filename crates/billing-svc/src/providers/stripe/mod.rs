@@ -5,6 +5,7 @@ mod acts;
 mod client;
 mod facts;
 mod map;
+mod refunds;
 mod sync;
 mod wire;
 
@@ -32,9 +33,9 @@ pub(super) static ABILITIES: Abilities = Abilities {
     // A later invoice date takes a new trial there, and the customer would no longer count as one who pays.
     term_extension: Ability::No,
     credit: Ability::Yes,
-    refund: Ability::No,
+    refund: Ability::If("paid_by_card"),
     cancel_at_period_end: Ability::Yes,
-    cancel_now: Ability::No,
+    cancel_now: Ability::Yes,
 };
 
 /// One company's account at Stripe.
@@ -117,6 +118,9 @@ impl Provider for Stripe {
         subscription: &ExternalId,
         key: &IdempotencyKey,
     ) -> Result<Option<ExternalId>, ProviderError> {
+        if let Some(refund) = refunds::given(&self.client, subscription, key).await? {
+            return Ok(Some(refund));
+        }
         acts::credit(&self.client, subscription, key).await
     }
 

@@ -28,6 +28,7 @@ pub struct Faults {
     acts: Arc<Mutex<VecDeque<Fault>>>,
     pages: Arc<Mutex<VecDeque<Fault>>>,
     down: Arc<Mutex<bool>>,
+    goes_down: Arc<Mutex<bool>>,
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
 
@@ -45,6 +46,11 @@ impl Faults {
     /// Nothing answers any more, or everything does again.
     pub fn down(&self, down: bool) {
         *self.down.lock().unwrap() = down;
+    }
+
+    /// Whether nothing answers any more once the next act was asked for.
+    pub fn down_after_act(&self, goes_down: bool) {
+        *self.goes_down.lock().unwrap() = goes_down;
     }
 
     /// Every act asked for: its name and its key.
@@ -101,6 +107,9 @@ impl Provider for Faulty {
         self.faults.check()?;
         self.faults.asked.lock().unwrap().push((act.name().to_owned(), key.as_str().to_owned()));
         let fault = self.faults.acts.lock().unwrap().pop_front();
+        if *self.faults.goes_down.lock().unwrap() {
+            self.faults.down(true);
+        }
         match fault {
             Some(Fault::Refuses) => {
                 Err(ProviderError::Refused { slug: "no".into(), message: "on demand".into() })

@@ -7,6 +7,7 @@ mod customers;
 mod faults;
 mod inbound;
 mod offers;
+mod refunds;
 mod stripe;
 mod subscriptions;
 mod syncs;
