@@ -90,9 +90,9 @@ impl Facts<'_> {
             no.when(true, slug, || "the subscription cannot be changed safely".into());
         }
         no.when(s.state == SubscriptionState::Ended, "already_ended", || "the subscription has ended".into());
-        if let (Some(abilities), Some(act)) = (self.abilities, o.terms.act(o.stacking, self.now)) {
-            no.when(!abilities.of(&act).is_possible(), "provider_cannot", || {
-                format!("the billing provider cannot do {}", act.name())
+        if let Some((act, able)) = self.abilities.and_then(|a| o.terms.needs(a)) {
+            no.when(!able.is_possible(), "provider_cannot", || {
+                format!("the billing provider cannot do {act}")
             });
         }
         match &o.terms {
@@ -133,6 +133,20 @@ impl Facts<'_> {
             Terms::Credit { amount } => {
                 no.when(amount.currency != s.price.currency, "currency_mismatch", || {
                     "the credit is in another currency".into()
+                });
+            }
+            Terms::Refund { cut, within_days } => {
+                let foreign = matches!(cut, Cut::Amount(m) if m.currency != s.price.currency);
+                no.when(foreign, "currency_mismatch", || "the refund is in another currency".into());
+                // What is not paid cannot be paid back.
+                let paid = s.period_start.filter(|_| {
+                    !matches!(s.state, SubscriptionState::Trialing | SubscriptionState::PastDue)
+                        && s.charged().minor > 0
+                });
+                no.when(paid.is_none(), "nothing_to_refund", || "no paid invoice is known".into());
+                let since = kit::time::add_days(self.now, -i64::from(*within_days));
+                no.when(paid.is_some_and(|at| at < since), "refund_window_over", || {
+                    format!("the last invoice was paid more than {within_days} days ago")
                 });
             }
             Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => {}

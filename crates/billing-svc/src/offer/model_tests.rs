@@ -71,7 +71,7 @@ fn a_pause_ends_on_the_same_day_of_a_later_month() {
     let from: Timestamp = "2026-01-31T10:00:00Z".parse().unwrap();
     assert_eq!(add_months(from, 1).to_string(), "2026-02-28T10:00:00Z");
     assert_eq!(
-        Terms::Pause { months: 1 }.act(Stacking::Refuse, from),
+        Terms::Pause { months: 1 }.act(Stacking::Refuse, from, None),
         Some(Act::Pause { months: 1, resumes_at: add_months(from, 1) })
     );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kit::{Caller, Money, Page, PageRequest, Scope, SharedClock, Timestamp};
+use kit::{Caller, Money, Page, PageRequest, Role, Scope, SharedClock, Timestamp};
 use serde_json::json;
 use store::{Stored, Transaction};
 
@@ -14,6 +14,7 @@ use super::terms::Terms;
 use crate::connections::Connections;
 use crate::error::{Error, Result};
 use crate::events::Stamp;
+use crate::providers::Provider;
 use crate::subscription::{Subscription, Subscriptions};
 
 /// What is taken of offers and what customers hold: the part other rooms change, inside their own transaction.
@@ -169,6 +170,7 @@ impl Offers {
             return Ok(read);
         }
         if next.state == State::Active {
+            check_approved(caller, &next)?;
             self.check_publishable(&read.scope, &next).await?;
         }
         self.save(caller, &read, next, "offer.update").await
@@ -186,6 +188,7 @@ impl Offers {
             return Err(Error::Refused("wrong_state", text));
         }
         if to == State::Active {
+            check_approved(caller, &read.body)?;
             self.check_publishable(scope, &read.body).await?;
         }
         let next = Offer { state: to, ..read.body.clone() };
@@ -213,14 +216,18 @@ impl Offers {
 
     /// What a connected provider cannot do, and a price it does not sell, must not reach a customer.
     async fn check_publishable(&self, scope: &Scope, offer: &Offer) -> Result<()> {
-        let Some(act) = offer.terms.act(offer.stacking, self.clock.now()) else { return Ok(()) };
+        if offer.terms.is_by_hand() {
+            return Ok(());
+        }
         let connected = self.connections.connected(scope).await?;
         if connected.is_empty() {
             return Err(Error::NotConnected);
         }
-        let able: Vec<_> = connected.iter().filter(|(_, p)| p.abilities().of(&act).is_possible()).collect();
+        let can =
+            |p: &dyn Provider| offer.terms.needs(p.abilities()).is_none_or(|(_, able)| able.is_possible());
+        let able: Vec<_> = connected.iter().filter(|(_, p)| can(p.as_ref())).collect();
         if able.is_empty() {
-            let text = format!("no connected billing provider can do {}", act.name());
+            let text = format!("no connected billing provider can do {}", offer.kind.as_str());
             return Err(Error::Refused("provider_cannot", text));
         }
         if let Terms::PlanSwitch { price_id, price, .. } = &offer.terms {
@@ -324,6 +331,16 @@ impl Offers {
         let seen = offers.into_iter().map(see).collect();
         Ok((seen, subscription))
     }
+}
+
+/// Money that is paid back is gone: such an offer goes out, and changes while it is out, by a retention admin's word
+/// alone, whatever an expert may publish otherwise.
+fn check_approved(caller: &Caller, offer: &Offer) -> Result<()> {
+    if offer.terms.is_reversible() || matches!(caller.role, Role::RetAdmin | Role::KaleAdmin) {
+        return Ok(());
+    }
+    let text = "only a retention admin may let customers have an offer of this kind";
+    Err(kit::Fault::new(kit::Code::Forbidden, "admin_approval_needed", text).into())
 }
 
 /// What the audit trail keeps of an offer.

@@ -5,7 +5,7 @@ use kit::{FieldError, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::model::{Stacking, field};
-use crate::providers::{Act, Cut, Interval, Keep, SwitchAt, Term};
+use crate::providers::{Abilities, Ability, Act, Cut, Interval, Keep, SwitchAt, Term};
 use crate::subscription::Subscription;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +17,7 @@ pub enum Kind {
     TrialExtension,
     TermExtension,
     Credit,
+    Refund,
     Contact,
     Redirect,
     Custom,
@@ -31,6 +32,7 @@ impl Kind {
             Self::TrialExtension => "trial_extension",
             Self::TermExtension => "term_extension",
             Self::Credit => "credit",
+            Self::Refund => "refund",
             Self::Contact => "contact",
             Self::Redirect => "redirect",
             Self::Custom => "custom",
@@ -68,6 +70,11 @@ pub enum Terms {
     Credit {
         amount: Money,
     },
+    /// Part of the last invoice back, where that was paid within so many days.
+    Refund {
+        cut: Cut,
+        within_days: u32,
+    },
     /// Somebody gets in touch. The page, where there is one; hours of zero promise nothing.
     Contact {
         url: String,
@@ -92,10 +99,16 @@ impl Terms {
             Self::TrialExtension { .. } => Kind::TrialExtension,
             Self::TermExtension { .. } => Kind::TermExtension,
             Self::Credit { .. } => Kind::Credit,
+            Self::Refund { .. } => Kind::Refund,
             Self::Contact { .. } => Kind::Contact,
             Self::Redirect { .. } => Kind::Redirect,
             Self::Custom { .. } => Kind::Custom,
         }
+    }
+
+    /// Whether a redemption of it can be taken back: money that was paid back stays with the customer.
+    pub fn is_reversible(&self) -> bool {
+        !matches!(self, Self::Refund { .. })
     }
 
     /// Whether the company carries it out itself, and no provider is asked.
@@ -150,6 +163,20 @@ impl Terms {
             Self::Credit { amount } => {
                 if amount.minor <= 0 {
                     wrong.push(field("terms.credit.amount", "out_of_range", "must be above zero"));
+                }
+            }
+            Self::Refund { cut, within_days } => {
+                match cut {
+                    Cut::BasisPoints(bp) if !(100..=10_000).contains(bp) => {
+                        wrong.push(field("terms.refund.percent", "out_of_range", "must be from 1 to 100"));
+                    }
+                    Cut::Amount(m) if m.minor <= 0 => {
+                        wrong.push(field("terms.refund.amount", "out_of_range", "must be above zero"));
+                    }
+                    Cut::BasisPoints(_) | Cut::Amount(_) => {}
+                }
+                if !(1..=90).contains(within_days) {
+                    wrong.push(field("terms.refund.within_days", "out_of_range", "must be from 1 to 90"));
                 }
             }
             Self::Contact { url, .. } if url.is_empty() => {}
@@ -207,6 +234,17 @@ impl Terms {
             Self::Credit { .. } | Self::Contact { .. } | Self::Redirect { .. } => {
                 Money::zero(invoice.currency)
             }
+            Self::Refund { cut, .. } => {
+                let paid = s.charged();
+                match cut {
+                    Cut::BasisPoints(bp) => paid.basis_points(i64::from(*bp)),
+                    Cut::Amount(m) if m.currency == paid.currency => {
+                        Money::new(m.minor.min(paid.minor), paid.currency)
+                    }
+                    // Eligibility refuses it.
+                    Cut::Amount(_) => Money::zero(paid.currency),
+                }
+            }
             Self::Custom { cost, .. } => cost.unwrap_or(Money::zero(invoice.currency)),
         }
     }
@@ -224,6 +262,8 @@ impl Terms {
             Self::TermExtension { days } => {
                 s.period_end.map(|end| kit::time::add_days(end, i64::from(*days)))
             }
+            // It was for the period that was paid.
+            Self::Refund { .. } => s.period_end,
             Self::Discount { term: Term::Forever, .. }
             | Self::PlanSwitch { .. }
             | Self::Credit { .. }
@@ -233,9 +273,24 @@ impl Terms {
         }
     }
 
-    /// What the provider is asked to do; none where the company does it itself. `from` is fixed by the claim, so that a
-    /// second try says the same: of an extension, the end that is put off.
-    pub fn act(&self, stacking: Stacking, from: Timestamp) -> Option<Act> {
+    /// The act the provider must be able to do, by its slug, and whether it can; none where the company does it itself.
+    pub fn needs(&self, abilities: &Abilities) -> Option<(&'static str, Ability)> {
+        let able = match self {
+            Self::Discount { .. } => abilities.discount,
+            Self::Pause { .. } => abilities.pause,
+            Self::PlanSwitch { .. } => abilities.plan_switch_now,
+            Self::TrialExtension { .. } => abilities.trial_extension,
+            Self::TermExtension { .. } => abilities.term_extension,
+            Self::Credit { .. } => abilities.credit,
+            Self::Refund { .. } => abilities.refund,
+            Self::Contact { .. } | Self::Redirect { .. } | Self::Custom { .. } => return None,
+        };
+        Some((self.kind().as_str(), able))
+    }
+
+    /// What the provider is asked to do; none where the company does it itself. `from` and `cost` are fixed by the claim,
+    /// so that a second try says the same: of an extension, the end that is put off; of a refund, what is paid back.
+    pub fn act(&self, stacking: Stacking, from: Timestamp, cost: Option<Money>) -> Option<Act> {
         Some(match self {
             Self::Discount { cut, term } => {
                 let keep = match stacking {
@@ -257,6 +312,9 @@ impl Terms {
                 Act::ExtendTerm { until: kit::time::add_days(from, i64::from(*days)) }
             }
             Self::Credit { amount } => Act::Credit { amount: *amount },
+            Self::Refund { within_days, .. } => {
+                Act::Refund { amount: cost?, not_before: kit::time::add_days(from, -i64::from(*within_days)) }
+            }
             Self::Contact { .. } | Self::Redirect { .. } | Self::Custom { .. } => return None,
         })
     }
@@ -298,6 +356,16 @@ impl Terms {
             }
             Self::Credit { amount } => {
                 format!("You get {amount}. Your next invoices are paid from it first.")
+            }
+            Self::Refund { cut: Cut::BasisPoints(10_000), .. } => "You get your last payment back.".into(),
+            Self::Refund { cut: Cut::BasisPoints(bp), .. } if bp % 100 == 0 => {
+                format!("You get {} % of your last payment back.", bp / 100)
+            }
+            Self::Refund { cut: Cut::BasisPoints(bp), .. } => {
+                format!("You get {}.{:02} % of your last payment back.", bp / 100, bp % 100)
+            }
+            Self::Refund { cut: Cut::Amount(m), .. } => {
+                format!("You get {m} of your last payment back, or all of it if it was less.")
             }
             Self::Contact { within_hours: 0, .. } => "We get in touch with you.".into(),
             Self::Contact { within_hours: 1, .. } => "We get in touch with you within an hour.".into(),

@@ -261,6 +261,20 @@ fn terms_from(terms: Option<pb::OfferTerms>) -> Result<Terms> {
             let amount = amount.ok_or_else(|| Error::field(path, "required", "say how much it is"))?;
             Ok(Terms::Credit { amount: money_from(path, amount)? })
         }
+        pb::offer_terms::Kind::Refund(pb::RefundTerms { percent, amount, within_days }) => {
+            let cut = match (percent, amount) {
+                (0, Some(amount)) => Cut::Amount(money_from("terms.refund.amount", amount)?),
+                (0, None) => {
+                    return Err(Error::field("terms.refund", "required", "give a percent or an amount"));
+                }
+                (percent, None) => Cut::percent(percent),
+                (_, Some(_)) => {
+                    let text = "give a percent or an amount, not both";
+                    return Err(Error::field("terms.refund", "ambiguous", text));
+                }
+            };
+            Ok(Terms::Refund { cut, within_days })
+        }
         pb::offer_terms::Kind::Contact(pb::ContactTerms { url, within_hours }) => {
             Ok(Terms::Contact { url, within_hours })
         }
@@ -301,6 +315,13 @@ fn terms_to(terms: Terms) -> pb::OfferTerms {
         Terms::TermExtension { days } => pb::offer_terms::Kind::TermExtension(pb::ExtensionTerms { days }),
         Terms::Credit { amount } => {
             pb::offer_terms::Kind::Credit(pb::CreditTerms { amount: Some(money(amount)) })
+        }
+        Terms::Refund { cut, within_days } => {
+            let (percent, amount) = match cut {
+                Cut::BasisPoints(bp) => (bp / 100, None),
+                Cut::Amount(m) => (0, Some(money(m))),
+            };
+            pb::offer_terms::Kind::Refund(pb::RefundTerms { percent, amount, within_days })
         }
         Terms::Contact { url, within_hours } => {
             pb::offer_terms::Kind::Contact(pb::ContactTerms { url, within_hours })
@@ -367,7 +388,7 @@ fn time_from(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
     at.and_then(kit::time::from_proto)
 }
 
-/// A kind from the wire; the named ones that are not offered yet are refused.
+/// A kind from the wire.
 pub(super) fn kind_from(kind: pb::OfferKind) -> Result<Kind> {
     match kind {
         pb::OfferKind::Discount => Ok(Kind::Discount),
@@ -376,13 +397,11 @@ pub(super) fn kind_from(kind: pb::OfferKind) -> Result<Kind> {
         pb::OfferKind::TrialExtension => Ok(Kind::TrialExtension),
         pb::OfferKind::TermExtension => Ok(Kind::TermExtension),
         pb::OfferKind::Credit => Ok(Kind::Credit),
+        pb::OfferKind::Refund => Ok(Kind::Refund),
         pb::OfferKind::Contact => Ok(Kind::Contact),
         pb::OfferKind::Redirect => Ok(Kind::Redirect),
         pb::OfferKind::Custom => Ok(Kind::Custom),
         pb::OfferKind::Unspecified => Err(Error::field("kind", "required", "say what kind of offer it is")),
-        pb::OfferKind::Refund => {
-            Err(Error::NotYet("kind_not_supported_yet", "offers of this kind cannot be created yet".into()))
-        }
     }
 }
 
@@ -394,6 +413,7 @@ fn kind_to(kind: Kind) -> pb::OfferKind {
         Kind::TrialExtension => pb::OfferKind::TrialExtension,
         Kind::TermExtension => pb::OfferKind::TermExtension,
         Kind::Credit => pb::OfferKind::Credit,
+        Kind::Refund => pb::OfferKind::Refund,
         Kind::Contact => pb::OfferKind::Contact,
         Kind::Redirect => pb::OfferKind::Redirect,
         Kind::Custom => pb::OfferKind::Custom,

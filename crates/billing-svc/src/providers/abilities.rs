@@ -88,7 +88,9 @@ impl Abilities {
             Act::ExtendTrial { .. } => self.trial_extension,
             Act::ExtendTerm { .. } => self.term_extension,
             Act::Credit { .. } | Act::TakeCredit { .. } => self.credit,
+            Act::Refund { .. } => self.refund,
             Act::CancelAtPeriodEnd { .. } | Act::UndoCancel => self.cancel_at_period_end,
+            Act::CancelNow { .. } => self.cancel_now,
         }
     }
 }

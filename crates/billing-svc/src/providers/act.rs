@@ -28,10 +28,16 @@ pub enum Act {
     Credit { amount: Money },
     /// Takes a credit away again, also where the subscription has ended: it is the customer's.
     TakeCredit { credit: ExternalId, amount: Money },
+    /// Pays back part of the newest paid invoice that was paid not before an instant, at most what is left of it. Where
+    /// there is none, or less is left, it is refused as `nothing_to_refund`. It shows in no subscription: see
+    /// [`super::Provider::given`].
+    Refund { amount: Money, not_before: Timestamp },
     /// Ends at the close of the paid period. `feedback` is the customer's reason as the provider files it.
     CancelAtPeriodEnd { feedback: Option<String> },
     /// Takes a cancellation at period end back. One that is not set is no error.
     UndoCancel,
+    /// Ends at once; nothing is paid back, and nothing takes it back. One that has ended is no error.
+    CancelNow { feedback: Option<String> },
 }
 
 impl Act {
@@ -47,8 +53,10 @@ impl Act {
             Self::ExtendTerm { .. } => "term_extension",
             Self::Credit { .. } => "credit",
             Self::TakeCredit { .. } => "take_credit",
+            Self::Refund { .. } => "refund",
             Self::CancelAtPeriodEnd { .. } => "cancel_at_period_end",
             Self::UndoCancel => "undo_cancel",
+            Self::CancelNow { .. } => "cancel_now",
         }
     }
 }
@@ -135,6 +143,6 @@ pub struct Receipt {
     pub request_id: Option<String>,
     /// It had been done before, under the same key.
     pub replayed: bool,
-    /// The discount or the credit that was made, where the provider says.
+    /// The discount, the credit or the refund that was made, where the provider says.
     pub made: Option<ExternalId>,
 }

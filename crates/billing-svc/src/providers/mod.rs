@@ -56,7 +56,8 @@ pub trait Provider: Send + Sync {
         key: &IdempotencyKey,
     ) -> Result<Receipt, ProviderError>;
 
-    /// What an act under this key gave that no subscription shows, while it stands: the read-back of a credit.
+    /// What an act under this key gave that no subscription shows, while it stands: the read-back of a credit and of a
+    /// refund.
     async fn given(
         &self,
         subscription: &ExternalId,

@@ -27,21 +27,8 @@ pub fn monthly(billing: Billing<'_>, at: Timestamp) -> Money {
     if matches!(state, State::Pending | State::Ended) {
         return Money::zero(price.currency);
     }
-    let running = || discounts.iter().filter(|d| d.term != Term::Once && d.runs_at(at));
-    // In ten-thousandths of a minor unit, so that several shares do not each round.
-    let mut invoice = i128::from(price.minor) * i128::from(quantity) * 10_000;
-    for d in running() {
-        if let Cut::BasisPoints(bp) = d.cut {
-            invoice = invoice * i128::from(10_000_u32.saturating_sub(bp)) / 10_000;
-        }
-    }
-    for d in running() {
-        if let Cut::Amount(off) = d.cut
-            && off.currency == price.currency
-        {
-            invoice -= i128::from(off.minor) * 10_000;
-        }
-    }
+    let running = discounts.iter().filter(|d| d.term != Term::Once && d.runs_at(at));
+    let invoice = cut(price, quantity, running.map(|d| d.cut));
     // A month is a twelfth of a year, of 365 days or 52 weeks.
     let (times, per) = match interval {
         Interval::Day => (365, 12),
@@ -50,8 +37,32 @@ pub fn monthly(billing: Billing<'_>, at: Timestamp) -> Money {
         Interval::Year => (1, 12),
     };
     let per = per * i128::from(interval_count.max(1)) * 10_000;
-    let minor = (invoice.max(0) * times + per / 2) / per;
+    let minor = (invoice * times + per / 2) / per;
     Money::new(i64::try_from(minor).unwrap_or(i64::MAX), price.currency)
+}
+
+/// What one invoice comes to after these cuts, never below zero.
+pub fn invoice(price: Money, quantity: u32, cuts: impl Iterator<Item = Cut> + Clone) -> Money {
+    let minor = (cut(price, quantity, cuts) + 5_000) / 10_000;
+    Money::new(i64::try_from(minor).unwrap_or(i64::MAX), price.currency)
+}
+
+/// In ten-thousandths of a minor unit, so that several shares do not each round.
+fn cut(price: Money, quantity: u32, cuts: impl Iterator<Item = Cut> + Clone) -> i128 {
+    let mut invoice = i128::from(price.minor) * i128::from(quantity) * 10_000;
+    for cut in cuts.clone() {
+        if let Cut::BasisPoints(bp) = cut {
+            invoice = invoice * i128::from(10_000_u32.saturating_sub(bp)) / 10_000;
+        }
+    }
+    for cut in cuts {
+        if let Cut::Amount(off) = cut
+            && off.currency == price.currency
+        {
+            invoice -= i128::from(off.minor) * 10_000;
+        }
+    }
+    invoice.max(0)
 }
 
 #[cfg(test)]

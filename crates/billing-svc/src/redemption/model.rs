@@ -136,7 +136,7 @@ pub struct Redemption {
     /// How the subscription stood before we changed it.
     #[serde(default)]
     pub before: Option<Before>,
-    /// The discount or the credit the provider made for it.
+    /// The discount, the credit or the refund the provider made for it.
     #[serde(default)]
     pub effect: Option<ExternalId>,
 }
@@ -299,7 +299,7 @@ impl Redemption {
             Terms::TermExtension { .. } => self.before.as_ref().and_then(|b| b.period_end),
             _ => None,
         };
-        self.terms.act(self.stacking, from.or(self.claimed_at).unwrap_or(self.presented_at))
+        self.terms.act(self.stacking, from.or(self.claimed_at).unwrap_or(self.presented_at), self.cost)
     }
 
     /// Until when an extension reaches.
@@ -312,7 +312,7 @@ impl Redemption {
 
     /// Whether a subscription can show it; else the provider is asked what it gave.
     pub fn shows_in_subscriptions(&self) -> bool {
-        !matches!(self.terms, Terms::Credit { .. })
+        !matches!(self.terms, Terms::Credit { .. } | Terms::Refund { .. })
     }
 
     /// Whether the subscription shows what was promised. For a discount: which one it is.
@@ -337,9 +337,11 @@ impl Redemption {
             }
             Terms::TrialExtension { .. } => (snapshot.trial_end? >= self.extended()?).then_some(None),
             Terms::TermExtension { .. } => (snapshot.period_end? >= self.extended()?).then_some(None),
-            Terms::Credit { .. } | Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => {
-                None
-            }
+            Terms::Credit { .. }
+            | Terms::Refund { .. }
+            | Terms::Contact { .. }
+            | Terms::Redirect { .. }
+            | Terms::Custom { .. } => None,
         }
     }
 
@@ -365,7 +367,9 @@ impl Redemption {
                 before.period_end.filter(|_| runs).map(|until| Act::ExtendTerm { until })
             }
             Terms::Credit { amount } => effect.map(|credit| Act::TakeCredit { credit, amount: *amount }),
-            Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => None,
+            Terms::Refund { .. } | Terms::Contact { .. } | Terms::Redirect { .. } | Terms::Custom { .. } => {
+                None
+            }
         }
     }
 

@@ -103,6 +103,8 @@ impl Provider {
             Act::ExtendTrial { .. }
             | Act::Credit { .. }
             | Act::TakeCredit { .. }
+            | Act::Refund { .. }
+            | Act::CancelNow { .. }
             | Act::CancelAtPeriodEnd { .. }
             | Act::UndoCancel => {}
         }

@@ -312,6 +312,10 @@ impl Redemptions {
             if read.body.state != State::Verified {
                 return Err(wrong_state(read.body.state, "reversed"));
             }
+            if !read.body.terms.is_reversible() {
+                let text = "money that was paid back cannot be taken back";
+                return Err(Error::Refused("not_reversible", text.into()));
+            }
             if self.store.of_subscription(&read).await?.iter().any(|other| read.body.is_under(&other.body)) {
                 let text =
                     "a later offer changed the same thing of this subscription: reverse that one first";

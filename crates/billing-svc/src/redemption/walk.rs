@@ -136,6 +136,10 @@ impl Walk {
             (At::Beginning | At::TakingOver | At::Verifying(_), Told::Trouble(t)) => {
                 self.given_up(t.slug, now)?
             }
+            // What cannot be undone and turns out to have been done is not given back but stands.
+            (At::Undoing, Told::Looked { snapshot, shown: Some(_) }) if !r.terms.is_reversible() => {
+                save(r.applying(Before::of(&snapshot), self.token, now)?)
+            }
             (At::Undoing, Told::Looked { snapshot, shown }) => match r.undo(&snapshot, shown) {
                 // An earlier one of several requests may be on its way still.
                 None if r.attempts > 1 && r.may_still_come(now) => Next::Rest,

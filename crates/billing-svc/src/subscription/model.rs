@@ -3,7 +3,9 @@
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::providers::{self, Discount, Interval, PauseKind, PendingChange, ProviderKind, Snapshot};
+use crate::providers::{
+    self, Discount, Interval, PauseKind, PendingChange, ProviderKind, Snapshot, Term, mrr,
+};
 
 /// §10.1: the provider's states, and `unknown` where we have lost sight of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -343,6 +345,13 @@ impl Subscription {
     /// What one invoice comes to before discounts.
     pub fn invoice(&self) -> Money {
         Money::new(self.price.minor.saturating_mul(i64::from(self.quantity)), self.price.currency)
+    }
+
+    /// What the last invoice came to, as far as the mirror can tell: the price less the discounts that are there. One for
+    /// a single invoice is still to come, or gone.
+    pub fn charged(&self) -> Money {
+        let cuts = self.discounts.iter().filter(|d| d.term != Term::Once).map(|d| d.cut);
+        mrr::invoice(self.price, self.quantity, cuts)
     }
 
     /// The retention discounts that run at `at`.

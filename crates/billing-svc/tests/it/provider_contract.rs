@@ -21,6 +21,8 @@ pub trait Rig: Send + Sync {
     async fn subscription(&self) -> ExternalId;
     /// The same in a trial that ends in 14 days.
     async fn trial(&self) -> ExternalId;
+    /// A new customer whose only subscription began with its trial: nothing was paid yet.
+    async fn trial_from_the_start(&self) -> ExternalId;
     /// Another price, 10.00, of the same plan.
     fn other_price(&self) -> String;
     /// Gives the subscription a discount of 10 % for ever that is not ours.
@@ -324,6 +326,69 @@ pub async fn a_credit_is_given_once_read_back_and_taken_away(rig: impl Rig) {
     assert!(matches!(foreign, Err(ProviderError::Refused { .. })), "{foreign:?}");
 }
 
+pub async fn a_refund_is_part_of_the_last_payment_given_once_and_read_back(rig: impl Rig) {
+    let (p, id) = (rig.provider(), rig.subscription().await);
+    let eur = |minor| Money::new(minor, Currency::parse("EUR").unwrap());
+    let before = read(&p, &id).await;
+    let today = in_days(rig.clock(), -1);
+    let (part, once) = (Act::Refund { amount: eur(1_500), not_before: today }, key("refund"));
+    assert_eq!(p.given(&id, &once).await.unwrap(), None);
+    let first = p.apply(&id, &part, &once).await.unwrap();
+    let second = p.apply(&id, &part, &once).await.unwrap();
+    assert!(second.replayed && !first.replayed && first.made.is_some() && first.made == second.made);
+    assert_eq!(p.given(&id, &once).await.unwrap(), first.made);
+    assert_eq!(p.given(&id, &key("other")).await.unwrap(), None, "another key gave nothing");
+    let after = read(&p, &id).await;
+    assert_eq!((after.mrr, after.discounts, after.state), (before.mrr, before.discounts, before.state));
+
+    let nothing = async |amount, not_before, name| {
+        let refused = p.apply(&id, &Act::Refund { amount, not_before }, &key(name)).await;
+        let slug = match &refused {
+            Err(ProviderError::Refused { slug, .. }) => slug.as_str(),
+            _ => "",
+        };
+        assert_eq!(slug, "nothing_to_refund", "{name}: {refused:?}");
+    };
+    nothing(eur(501), today, "more than is left").await;
+    nothing(Money::new(500, Currency::parse("JPY").unwrap()), today, "other currency").await;
+    nothing(eur(500), in_days(rig.clock(), 1), "paid too long ago").await;
+    let rest = Act::Refund { amount: eur(500), not_before: today };
+    p.apply(&id, &rest, &key("rest")).await.unwrap();
+    nothing(eur(1), today, "all is paid back").await;
+
+    // Another invoice is another payment; what was given before is still known by its key.
+    rig.clock().advance(SignedDuration::from_hours(24 * 32));
+    p.apply(&id, &part, &key("next")).await.unwrap();
+    assert_eq!(p.given(&id, &once).await.unwrap(), first.made);
+    let trial = rig.trial_from_the_start().await;
+    let unpaid = p.apply(&trial, &rest, &key("trial")).await;
+    assert!(matches!(unpaid, Err(ProviderError::Refused { .. })), "{unpaid:?}");
+}
+
+pub async fn a_cancellation_at_once_ends_it_and_stays(rig: impl Rig) {
+    let (p, id) = (rig.provider(), rig.subscription().await);
+    let now = || Act::CancelNow { feedback: Some("too_expensive".into()) };
+    let once = key("now");
+    p.apply(&id, &now(), &once).await.unwrap();
+    let s = read(&p, &id).await;
+    assert_eq!((s.state, s.mrr.minor), (State::Ended, 0));
+    assert!(
+        s.ended_at.is_some_and(|at| at <= rig.clock().now())
+            && s.cancel_at.is_none_or(|at| at <= rig.clock().now())
+    );
+    p.apply(&id, &now(), &once).await.unwrap();
+    p.apply(&id, &now(), &key("again")).await.unwrap();
+    assert_eq!(read(&p, &id).await.ended_at, s.ended_at, "asking again changes nothing");
+    let undone = p.apply(&id, &Act::UndoCancel, &key("undo")).await;
+    assert!(matches!(undone, Err(ProviderError::Refused { .. })), "{undone:?}");
+
+    let leaving = rig.subscription().await;
+    act(&p, &leaving, Act::CancelAtPeriodEnd { feedback: None }).await;
+    let own_words = Act::CancelNow { feedback: Some("moving to the countryside".into()) };
+    assert_eq!(act(&p, &leaving, own_words).await.state, State::Ended, "also one that is leaving anyway");
+    assert_eq!(rig.writes_without_key(), 0);
+}
+
 /// What is said to be possible works, what is not is refused as not offered, without a call that changes anything.
 pub async fn abilities_agree_with_behaviour(rig: impl Rig) {
     let p = rig.provider();
@@ -334,6 +399,7 @@ pub async fn abilities_agree_with_behaviour(rig: impl Rig) {
         Act::SwitchPlan { price_id: rig.other_price(), at: SwitchAt::PeriodEnd },
         Act::ExtendTerm { until: in_days(rig.clock(), 45) },
         Act::CancelAtPeriodEnd { feedback: None },
+        Act::CancelNow { feedback: None },
     ];
     for act in acts {
         let id = rig.subscription().await;
@@ -478,6 +544,8 @@ macro_rules! contract {
                 a_trial_is_extended_and_ends_on_its_day
                 a_term_is_extended_where_that_is_possible
                 a_credit_is_given_once_read_back_and_taken_away
+                a_refund_is_part_of_the_last_payment_given_once_and_read_back
+                a_cancellation_at_once_ends_it_and_stays
                 abilities_agree_with_behaviour
                 everything_there_is_comes_once_and_then_what_changed
                 what_never_arrived_can_be_asked_for

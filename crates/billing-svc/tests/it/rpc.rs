@@ -167,8 +167,15 @@ async fn wrong_offers_are_refused_with_the_field_and_leave_nothing() {
         assert_eq!((said.code, said.slug.as_str()), (Code::Invalid, "invalid_request"), "{field}");
         assert_eq!(said.fields[0].field, field);
     }
-    let later = pb::CreateOfferRequest { kind: pb::OfferKind::Refund.into(), ..offer() };
-    assert_eq!(refused(s.offers().create_offer(s.ask(later)).await).slug, "kind_not_supported_yet");
+    let back = |percent, within_days| {
+        let amount = Some(Money { minor: 500, currency: "EUR".into() });
+        let refund = pb::RefundTerms { percent, amount, within_days };
+        let terms = Some(pb::OfferTerms { kind: Some(pb::offer_terms::Kind::Refund(refund)) });
+        pb::CreateOfferRequest { kind: pb::OfferKind::Refund.into(), terms, ..offer() }
+    };
+    for (request, field) in [(back(50, 14), "terms.refund"), (back(0, 0), "terms.refund.within_days")] {
+        assert_eq!(refused(s.offers().create_offer(s.ask(request)).await).fields[0].field, field);
+    }
     let page = pb::RedirectTerms { url: "javascript:alert(1)".into() };
     let page = Some(pb::OfferTerms { kind: Some(pb::offer_terms::Kind::Redirect(page)) });
     let away = pb::CreateOfferRequest { kind: pb::OfferKind::Redirect.into(), terms: page, ..offer() };

@@ -118,6 +118,10 @@ impl Rig for SimulatedRig {
         format!("sub_{id}").into()
     }
 
+    async fn trial_from_the_start(&self) -> ExternalId {
+        self.trial().await
+    }
+
     fn other_price(&self) -> String {
         "fibre-basic".into()
     }

@@ -77,6 +77,14 @@ impl Rig for StripeRig {
         id
     }
 
+    async fn trial_from_the_start(&self) -> ExternalId {
+        let customer = self.fake.add_customer("ada@example.com", "Ada");
+        let end = kit::time::add_days(self.clock().now(), 14).as_second().to_string();
+        let params = json!({"customer": customer, "items": [{"price": self.price}], "trial_end": end});
+        let made = self.fake.act("POST", &["subscriptions"], params);
+        made["id"].as_str().unwrap().into()
+    }
+
     fn other_price(&self) -> String {
         self.other.clone()
     }

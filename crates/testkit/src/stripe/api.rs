@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::subscriptions;
 use super::world::{World, list};
+use super::{invoices, subscriptions};
 
 /// A request, its parameters nested.
 pub struct Asked<'a> {
@@ -81,6 +81,12 @@ pub fn answer(world: &mut World, asked: &Asked<'_>) -> Reply {
         ("POST", ["coupons"]) => create_coupon(world, asked),
         ("GET", ["events"]) => page(world, asked, "event", &["type", "types"]),
         ("GET", ["events", id]) => one(world, "event", id),
+        ("GET", ["invoices"]) => page(world, asked, "invoice", &["customer", "subscription", "status"]),
+        ("GET", ["invoices", id]) => one(world, "invoice", id),
+        ("GET", ["invoice_payments"]) => page(world, asked, "invoice_payment", &["invoice", "status"]),
+        ("GET", ["refunds"]) => page(world, asked, "refund", &["charge", "payment_intent"]),
+        ("GET", ["refunds", id]) => one(world, "refund", id),
+        ("POST", ["refunds"]) => invoices::refund(world, asked),
         ("GET", ["subscriptions"]) => page(world, asked, "subscription", &["status", "customer", "price"]),
         ("GET", ["subscriptions", id]) => one(world, "subscription", id),
         ("POST", ["subscriptions"]) => subscriptions::create(world, asked),
@@ -96,7 +102,7 @@ pub fn answer(world: &mut World, asked: &Asked<'_>) -> Reply {
     expanded(world, reply, asked)
 }
 
-fn one(world: &World, kind: &str, id: &str) -> Reply {
+pub fn one(world: &World, kind: &str, id: &str) -> Reply {
     world.get(kind, id).cloned().ok_or_else(|| Problem::missing(kind, id))
 }
 
@@ -145,6 +151,9 @@ fn matches(object: &Value, filter: &str, params: &Value) -> bool {
             Some(prefix) => text(&object["type"]).is_some_and(|name| name.starts_with(prefix)),
             None => object["type"] == t,
         }),
+        "subscription" if object["object"] == "invoice" => {
+            is(&object["parent"]["subscription_details"]["subscription"])
+        }
         "status" => matches!(text(asked), None | Some("all")) || is(&object["status"]),
         "active" => text(asked).is_none_or(|a| object["active"] == json!(a == "true")),
         "price" => text(asked).is_none_or(|a| list(&object["items"]["data"]).any(|i| i["price"]["id"] == a)),

@@ -3,6 +3,7 @@
 
 mod api;
 mod form;
+mod invoices;
 mod server;
 mod subscriptions;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::api::{Asked, Problem, Reply, text};
+use super::invoices;
 use super::world::{World, later, list, months_later};
 
 const KNOWN: [&str; 12] = [
@@ -64,7 +65,14 @@ pub fn create(world: &mut World, asked: &Asked<'_>) -> Reply {
     s["items"]["data"] = json!([]);
     set_items(world, &mut s, &asked.params["items"], now)?;
     s["currency"] = s["items"]["data"][0]["price"]["currency"].clone();
+    if let Some(end) = text(&asked.params["trial_end"]).and_then(|t| t.parse::<i64>().ok()) {
+        (s["status"], s["trial_start"], s["trial_end"]) = (json!("trialing"), json!(now), json!(end));
+        for item in s["items"]["data"].as_array_mut().into_iter().flatten() {
+            item["current_period_end"] = json!(end);
+        }
+    }
     world.put(s.clone());
+    invoices::write(world, &s, now);
     world.emit("customer.subscription.created", &s, None, asked.now);
     Ok(s)
 }
@@ -192,8 +200,7 @@ fn set_pause(s: &mut Value, asked: &Value, now: i64) -> Result<(), Problem> {
     Ok(())
 }
 
-fn set_cancel(s: &mut Value, p: &Value, now: i64) -> Result<(), Problem> {
-    let details = &p["cancellation_details"];
+fn set_feedback(s: &mut Value, details: &Value) -> Result<(), Problem> {
     if let Some(feedback) = text(&details["feedback"]) {
         if !FEEDBACK.contains(&feedback) {
             return Err(Problem::invalid("", "Invalid feedback", "cancellation_details[feedback]"));
@@ -203,6 +210,11 @@ fn set_cancel(s: &mut Value, p: &Value, now: i64) -> Result<(), Problem> {
     if let Some(comment) = text(&details["comment"]) {
         s["cancellation_details"]["comment"] = json!(comment);
     }
+    Ok(())
+}
+
+fn set_cancel(s: &mut Value, p: &Value, now: i64) -> Result<(), Problem> {
+    set_feedback(s, &p["cancellation_details"])?;
     let period_end = s["items"]["data"][0]["current_period_end"].clone();
     let cancel_at = match (text(&p["cancel_at_period_end"]), text(&p["cancel_at"])) {
         (Some("true"), _) => period_end,
@@ -305,10 +317,18 @@ pub fn resume(world: &mut World, asked: &Asked<'_>, id: &str) -> Reply {
 }
 
 pub fn cancel(world: &mut World, asked: &Asked<'_>, id: &str) -> Reply {
+    let known = ["invoice_now", "prorate", "cancellation_details", "expand"];
+    let mut asked_for = asked.params.as_object().into_iter().flatten().map(|(k, _)| k.as_str());
+    if let Some(unknown) = asked_for.find(|k| !known.contains(k)) {
+        let message = format!("Received unknown parameter: {unknown}");
+        return Err(Problem::invalid("parameter_unknown", message, unknown));
+    }
     let mut s = world.get("subscription", id).cloned().ok_or_else(|| Problem::missing("subscription", id))?;
     if s["status"] == "canceled" {
         return Err(Problem::missing("subscription", id));
     }
+    set_feedback(&mut s, &asked.params["cancellation_details"])?;
+    s["cancellation_details"]["reason"] = json!("cancellation_requested");
     s["status"] = json!("canceled");
     s["ended_at"] = json!(asked.now.as_second());
     s["canceled_at"] = json!(asked.now.as_second());

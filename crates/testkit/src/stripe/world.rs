@@ -107,6 +107,10 @@ impl World {
             s["discounts"] = Value::Array(kept);
             if s != before {
                 self.put(s.clone());
+                let begins = |s: &Value| s["items"]["data"][0]["current_period_start"].as_i64();
+                if let Some(at) = begins(&s).filter(|at| Some(*at) != begins(&before)) {
+                    super::invoices::write(self, &s, at);
+                }
                 self.emit("customer.subscription.updated", &s, Some(&before), now);
             }
         }

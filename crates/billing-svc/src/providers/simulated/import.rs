@@ -189,10 +189,18 @@ fn read(row: Fixture, now: Timestamp) -> Result<(Account, Contract), FieldError>
         next: None,
         grants: Vec::new(),
         credits: Vec::new(),
+        invoices: Vec::new(),
         reason: None,
         due_at: None,
         done: Vec::new(),
     };
+    // What the running period was charged. Nothing is yet in a trial, and what is in arrears is not paid.
+    if contract.trial_end.is_none_or(|end| end <= period_start) {
+        contract.charge(period_start);
+        if contract.past_due_since.is_some() {
+            contract.invoices.iter_mut().for_each(|i| i.paid_at = None);
+        }
+    }
     contract.settle(now);
     Ok((account, contract))
 }

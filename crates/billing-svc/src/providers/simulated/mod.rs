@@ -37,9 +37,9 @@ pub(super) static ABILITIES: Abilities = Abilities {
     trial_extension: Ability::If("in_trial"),
     term_extension: Ability::Yes,
     credit: Ability::Yes,
-    refund: Ability::No,
+    refund: Ability::Yes,
     cancel_at_period_end: Ability::Yes,
-    cancel_now: Ability::No,
+    cancel_now: Ability::Yes,
 };
 
 /// The header a signed call of the simulated provider carries, in Stripe's form.
@@ -205,8 +205,7 @@ impl Provider for Simulated {
     ) -> Result<Option<ExternalId>, ProviderError> {
         let now = self.clock.now();
         let read = self.books.contract(&self.scope, subscription.as_str(), now).await.map_err(failed)?;
-        let credit = read.body.credits.iter().find(|c| c.key == key.as_str());
-        Ok(credit.map(|c| ExternalId::new(&c.id)))
+        Ok(read.body.given(key.as_str()).map(ExternalId::new))
     }
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {

@@ -78,6 +78,9 @@ pub struct Contract {
     pub grants: Vec<Grant>,
     #[serde(default)]
     pub credits: Vec<Credit>,
+    /// Oldest first; as many as are remembered.
+    #[serde(default)]
+    pub invoices: Vec<Invoice>,
     #[serde(default)]
     pub reason: Option<String>,
     /// When time next changes something.
@@ -111,6 +114,39 @@ pub struct Credit {
     pub at: Timestamp,
 }
 
+/// What a period was charged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Invoice {
+    pub id: String,
+    /// After discounts.
+    pub amount: Money,
+    #[serde(with = "store::time")]
+    pub at: Timestamp,
+    #[serde(default, with = "store::time::option")]
+    pub paid_at: Option<Timestamp>,
+    #[serde(default)]
+    pub refunds: Vec<Refund>,
+}
+
+/// Money paid back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refund {
+    pub id: String,
+    /// Under which it was given.
+    pub key: String,
+    pub amount: Money,
+    #[serde(with = "store::time")]
+    pub at: Timestamp,
+}
+
+impl Invoice {
+    /// What was paid and not paid back.
+    pub fn left(&self) -> i64 {
+        let back: i64 = self.refunds.iter().map(|r| r.amount.minor).sum();
+        if self.paid_at.is_some() { self.amount.minor - back } else { 0 }
+    }
+}
+
 /// An act that was carried out, so that its key acts once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Done {
@@ -132,6 +168,13 @@ impl Contract {
             Self { trial_end: Some(_), .. } => State::Trialing,
             _ => State::Active,
         }
+    }
+
+    /// What an act under this key gave that no subscription shows: a credit or a refund.
+    pub fn given(&self, key: &str) -> Option<&str> {
+        let credit = self.credits.iter().find(|c| c.key == key).map(|c| c.id.as_str());
+        let refunds = || self.invoices.iter().flat_map(|i| &i.refunds);
+        credit.or_else(|| refunds().find(|r| r.key == key).map(|r| r.id.as_str()))
     }
 
     /// The subscription as a provider says it.

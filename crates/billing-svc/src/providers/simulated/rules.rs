@@ -3,13 +3,15 @@
 
 use jiff::Span;
 use jiff::tz::TimeZone;
-use kit::Timestamp;
+use kit::{Money, Timestamp};
 
-use super::model::{Contract, Credit, Done, Grant, OURS, Tariff};
-use crate::providers::{Act, Cut, Interval, Keep, SwitchAt, Term};
+use super::model::{Contract, Credit, Done, Grant, Invoice, OURS, Refund, Tariff};
+use crate::providers::{Act, Cut, Interval, Keep, SwitchAt, Term, mrr};
 
 /// How many acts a subscription remembers by their keys.
 const REMEMBERED: usize = 50;
+/// How many invoices it remembers.
+const INVOICES: usize = 24;
 
 /// What became of an act.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +59,7 @@ impl Contract {
     /// Begins the periods that began by `now`; none begins where the subscription ends.
     fn roll_on(&mut self, now: Timestamp, end: Option<Timestamp>) {
         while self.period_end <= now && end.is_none_or(|end| self.period_end < end) {
-            // The invoice that opens the period uses up what was for one invoice.
-            self.grants.retain(|g| g.term != Term::Once);
+            let begins = self.period_end;
             match self.next.take() {
                 Some(tariff) => self.move_to(tariff, self.period_end),
                 None => {
@@ -67,7 +68,41 @@ impl Contract {
                     (self.period_start, self.period_end) = (start, end);
                 }
             }
+            self.charge(begins);
+            // The invoice that opens the period uses up what was for one invoice.
+            self.grants.retain(|g| g.term != Term::Once);
         }
+    }
+
+    /// Writes the invoice of the period that begins then, and it is paid.
+    pub fn charge(&mut self, at: Timestamp) {
+        let running = self.grants.iter().filter(|g| g.end.is_none_or(|end| end > at)).map(|g| g.cut);
+        let amount = mrr::invoice(self.price, self.quantity, running);
+        let id = format!("in_{}_{}", self.external_id, at.as_second());
+        self.invoices.push(Invoice { id, amount, at, paid_at: Some(at), refunds: Vec::new() });
+        if self.invoices.len() > INVOICES {
+            self.invoices.remove(0);
+        }
+    }
+
+    fn refund(
+        &mut self,
+        amount: Money,
+        not_before: Timestamp,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<String, No> {
+        let paid = |i: &&mut Invoice| i.paid_at.is_some_and(|at| at >= not_before);
+        let newest = self.invoices.iter_mut().rev().find(|i| i.paid_at.is_some()).filter(paid);
+        let fits = |i: &&mut Invoice| {
+            i.amount.currency == amount.currency && amount.minor > 0 && i.left() >= amount.minor
+        };
+        let Some(invoice) = newest.filter(fits) else {
+            return Err(refused("nothing_to_refund", "no invoice was paid of which so much is left"));
+        };
+        let id = kit::id::new("re");
+        invoice.refunds.push(Refund { id: id.clone(), key: key.into(), amount, at: now });
+        Ok(id)
     }
 
     fn next_due(&self) -> Option<Timestamp> {
@@ -121,7 +156,7 @@ impl Contract {
         // A credit is the customer's: it can be taken away from one who left.
         if self.ended_at.is_some() && !matches!(act, Act::TakeCredit { .. }) {
             return match act {
-                Act::CancelAtPeriodEnd { .. } => Ok(Outcome::Before(None)),
+                Act::CancelAtPeriodEnd { .. } | Act::CancelNow { .. } => Ok(Outcome::Before(None)),
                 _ => Err(refused("subscription_ended", "the subscription has ended")),
             };
         }
@@ -197,12 +232,19 @@ impl Contract {
                 self.credits.push(Credit { id: id.clone(), key: key.into(), amount: *amount, at: now });
                 return Ok(Some(id));
             }
+            Act::Refund { amount, not_before } => {
+                return self.refund(*amount, *not_before, key, now).map(Some);
+            }
             Act::TakeCredit { credit, .. } => self.credits.retain(|c| c.id != credit.as_str()),
             Act::CancelAtPeriodEnd { feedback } => {
                 self.cancel_at = Some(self.period_end);
                 self.reason = feedback.clone();
             }
             Act::UndoCancel => (self.cancel_at, self.reason) = (None, None),
+            Act::CancelNow { feedback } => {
+                (self.cancel_at, self.ended_at) = (Some(now), Some(now));
+                self.reason = feedback.clone();
+            }
         }
         Ok(None)
     }
@@ -321,6 +363,7 @@ mod tests {
             next: None,
             grants: Vec::new(),
             credits: Vec::new(),
+            invoices: Vec::new(),
             reason: None,
             due_at: None,
             done: Vec::new(),
@@ -357,6 +400,7 @@ mod tests {
             Just(switch(SwitchAt::PeriodEnd)),
             Just(Act::CancelAtPeriodEnd { feedback: None }),
             Just(Act::UndoCancel),
+            Just(Act::CancelNow { feedback: None }),
         ]
     }
 

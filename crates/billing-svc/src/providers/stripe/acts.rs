@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use kit::{Money, Timestamp};
 
 use super::client::{Client, Form, plain};
-use super::{map, wire};
+use super::{map, refunds, wire};
 use crate::providers::{Act, Cut, ExternalId, IdempotencyKey, Keep, ProviderError, Receipt, SwitchAt, Term};
 
 /// Reasons Stripe files; another one travels as a comment.
@@ -21,8 +21,8 @@ const FEEDBACK: [&str; 8] = [
     "unused",
 ];
 
-/// What a credit notes: the key it was given under, or the credit it takes away.
-const NOTED: &str = "retention_key";
+/// What a credit and a refund note: the key it was given under, or the credit it takes away.
+pub const NOTED: &str = "retention_key";
 const TAKEN: &str = "retention_takes_back";
 
 /// The most pages of a balance that are read, a hundred changes each.
@@ -52,7 +52,7 @@ pub async fn apply(
     if over && !matches!(act, Act::TakeCredit { .. }) {
         // Ended is what a cancellation is after; everything else comes too late.
         return match act {
-            Act::CancelAtPeriodEnd { .. } => Ok(done_before()),
+            Act::CancelAtPeriodEnd { .. } | Act::CancelNow { .. } => Ok(done_before()),
             _ => Err(refused("subscription_ended", "the subscription has ended")),
         };
     }
@@ -128,15 +128,12 @@ pub async fn apply(
         Act::TakeCredit { credit, amount } => {
             balance(client, &now, amount.minor, *amount, (TAKEN, credit.as_str()), key).await
         }
+        Act::Refund { amount, not_before } => refunds::give(client, id, *amount, *not_before, key).await,
         Act::ExtendTerm { .. } => Err(ProviderError::NotOffered("term_extension")),
         Act::CancelAtPeriodEnd { .. } if now.cancel_at_period_end => Ok(done_before()),
         Act::CancelAtPeriodEnd { feedback } => {
             let mut form = form(&[("cancel_at_period_end", "true")]);
-            if let Some(reason) = feedback {
-                let filed = FEEDBACK.contains(&reason.as_str());
-                let field = if filed { "feedback" } else { "comment" };
-                form.push((format!("cancellation_details[{field}]"), reason.clone()));
-            }
+            form.extend(filed(feedback.as_deref()));
             update(client, id, "subscription.cancel", form, key).await.map(|(_, r)| r)
         }
         Act::UndoCancel => {
@@ -147,7 +144,19 @@ pub async fn apply(
             };
             update(client, id, "subscription.undo_cancel", form, key).await.map(|(_, r)| r)
         }
+        Act::CancelNow { feedback } => {
+            let mut form = form(&[("invoice_now", "false"), ("prorate", "false")]);
+            form.extend(filed(feedback.as_deref()));
+            client.delete("subscription.cancel_now", &format!("/v1/subscriptions/{id}"), &form, key).await
+        }
     }
+}
+
+/// The customer's reason as Stripe files it.
+fn filed(feedback: Option<&str>) -> Option<(String, String)> {
+    let reason = feedback?;
+    let field = if FEEDBACK.contains(&reason) { "feedback" } else { "comment" };
+    Some((format!("cancellation_details[{field}]"), reason.to_owned()))
 }
 
 async fn balance(
@@ -330,15 +339,15 @@ async fn update(
     client.post(operation, &format!("/v1/subscriptions/{id}"), &form, key).await
 }
 
-fn form(pairs: &[(&str, &str)]) -> Form {
+pub fn form(pairs: &[(&str, &str)]) -> Form {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
-fn done_before() -> Receipt {
+pub fn done_before() -> Receipt {
     Receipt { replayed: true, ..Receipt::default() }
 }
 
-fn refused(slug: &str, message: &str) -> ProviderError {
+pub fn refused(slug: &str, message: &str) -> ProviderError {
     ProviderError::Refused { slug: slug.into(), message: message.into() }
 }
 

@@ -68,6 +68,20 @@ impl Client {
         Ok((read(&answer)?, receipt))
     }
 
+    /// An end. Stripe asks for no key there; it is sent all the same, for its request log.
+    pub async fn delete(
+        &self,
+        operation: &'static str,
+        path: &str,
+        form: &[(String, String)],
+        key: &IdempotencyKey,
+    ) -> Result<Receipt, ProviderError> {
+        let call = self.call(operation, Method::DELETE, path).form(form).idempotency_key(key.as_str());
+        let answer = checked(call.send().await)?;
+        let request_id = answer.header("request-id").map(str::to_owned);
+        Ok(Receipt { request_id, ..Receipt::default() })
+    }
+
     fn call(&self, operation: &'static str, method: Method, path: &str) -> Call {
         let call = self
             .http

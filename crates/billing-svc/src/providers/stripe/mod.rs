@@ -6,6 +6,7 @@ mod client;
 mod events;
 mod facts;
 mod map;
+mod refunds;
 mod sync;
 mod wire;
 
@@ -34,9 +35,9 @@ pub(super) static ABILITIES: Abilities = Abilities {
     // A later invoice date takes a new trial there, and the customer would no longer count as one who pays.
     term_extension: Ability::No,
     credit: Ability::Yes,
-    refund: Ability::No,
+    refund: Ability::If("paid_by_card"),
     cancel_at_period_end: Ability::Yes,
-    cancel_now: Ability::No,
+    cancel_now: Ability::Yes,
 };
 
 /// One company's account at Stripe.
@@ -122,6 +123,9 @@ impl Provider for Stripe {
         subscription: &ExternalId,
         key: &IdempotencyKey,
     ) -> Result<Option<ExternalId>, ProviderError> {
+        if let Some(refund) = refunds::given(&self.client, subscription, key).await? {
+            return Ok(Some(refund));
+        }
         acts::credit(&self.client, subscription, key).await
     }
 

@@ -43,6 +43,43 @@ impl Ref<Identified> {
     }
 }
 
+#[derive(Debug, Deserialize)]
+pub struct Invoice {
+    pub id: String,
+    #[serde(default)]
+    pub status_transitions: Option<StatusTransitions>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct StatusTransitions {
+    pub paid_at: Option<i64>,
+}
+
+/// What an invoice was paid with.
+#[derive(Debug, Deserialize)]
+pub struct InvoicePayment {
+    pub amount_paid: Option<i64>,
+    pub currency: String,
+    pub payment: Payment,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Payment {
+    #[serde(default)]
+    pub payment_intent: Option<Ref<Identified>>,
+    #[serde(default)]
+    pub charge: Option<Ref<Identified>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Refund {
+    pub id: String,
+    pub amount: i64,
+    pub status: Option<String>,
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
 /// A change of a customer's balance.
 #[derive(Debug, Deserialize)]
 pub struct BalanceTransaction {

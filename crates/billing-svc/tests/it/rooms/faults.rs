@@ -33,6 +33,7 @@ pub struct Faults {
     down: Arc<Mutex<bool>>,
     aside: Arc<Mutex<bool>>,
     late: Arc<Mutex<Vec<(ExternalId, Act, IdempotencyKey)>>>,
+    goes_down: Arc<Mutex<bool>>,
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
 
@@ -73,6 +74,11 @@ impl Faults {
         self.down(false);
         self.acts.lock().unwrap().clear();
         self.pages.lock().unwrap().clear();
+    }
+
+    /// Whether nothing answers any more once the next act was asked for.
+    pub fn down_after_act(&self, goes_down: bool) {
+        *self.goes_down.lock().unwrap() = goes_down;
     }
 
     /// Every act asked for: its name and its key.
@@ -132,6 +138,9 @@ impl Provider for Faulty {
         self.faults.check()?;
         self.faults.asked.lock().unwrap().push((act.name().to_owned(), key.as_str().to_owned()));
         let fault = self.faults.acts.lock().unwrap().pop_front();
+        if *self.faults.goes_down.lock().unwrap() {
+            self.faults.down(true);
+        }
         match fault {
             Some(Fault::Refuses) => {
                 Err(ProviderError::Refused { slug: "no".into(), message: "on demand".into() })

@@ -14,6 +14,7 @@ mod merges;
 mod offers;
 mod recovery;
 mod recurly;
+mod refunds;
 mod secrets;
 mod stripe;
 mod subscriptions;
