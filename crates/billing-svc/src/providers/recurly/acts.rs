@@ -30,7 +30,7 @@ pub async fn apply(
     if map::is_over(&now) {
         // Ended is what a cancellation is after; everything else comes too late.
         return match act {
-            Act::CancelAtPeriodEnd { .. } => Ok(done_before()),
+            Act::CancelAtPeriodEnd { .. } | Act::CancelNow { .. } => Ok(done_before()),
             _ => Err(refused("subscription_ended", "the subscription has ended")),
         };
     }
@@ -66,6 +66,8 @@ pub async fn apply(
         Act::ExtendTerm { until } => bill_on(client, &now, *until, key).await,
         Act::Credit { amount } => money::credit(client, &now, *amount, key).await,
         Act::TakeCredit { credit, amount } => money::take(client, &now, credit, *amount, key).await,
+        // Not built yet, and said so in the abilities.
+        Act::Refund { .. } => Err(ProviderError::NotOffered("refund")),
         Act::CancelAtPeriodEnd { .. } if now.state == "canceled" => Ok(done_before()),
         // The reason has no place there. `term_end`, their default, would go on billing for the rest of a longer term.
         Act::CancelAtPeriodEnd { feedback: _ } => {
@@ -76,6 +78,12 @@ pub async fn apply(
             put(client, &now, "subscription.undo_cancel", "/reactivate", NOTHING, key).await
         }
         Act::UndoCancel => Ok(done_before()),
+        // Nothing is paid back, and nothing more is charged.
+        Act::CancelNow { feedback: _ } => {
+            let path = format!("/subscriptions/{}?refund=none&charge=false", now.id);
+            let call = client.write::<wire::Identified>("subscription.end", Method::DELETE, &path, NOTHING, key);
+            call.await.map(|(_, receipt)| receipt)
+        }
     }
 }
 

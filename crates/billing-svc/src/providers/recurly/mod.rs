@@ -43,7 +43,7 @@ pub(super) static ABILITIES: Abilities = Abilities {
     credit: Ability::Yes,
     refund: Ability::No,
     cancel_at_period_end: Ability::Yes,
-    cancel_now: Ability::No,
+    cancel_now: Ability::Yes,
 };
 
 /// One company's site at Recurly.
