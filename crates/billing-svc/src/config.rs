@@ -32,6 +32,9 @@ pub struct Config {
     /// Another address than Stripe's own, for a fake.
     #[arg(long, env = "RETENTION_STRIPE_URL")]
     pub stripe_url: Option<String>,
+    /// Another address than Chargebee's own, whatever the site, for a fake.
+    #[arg(long, env = "RETENTION_CHARGEBEE_URL")]
+    pub chargebee_url: Option<String>,
     /// Providers may be called at private addresses. For local runs and tests.
     #[arg(long, env = "RETENTION_PRIVATE_NETWORKS", default_value_t = false, action = clap::ArgAction::Set)]
     pub private_networks: bool,

@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
-use connections::{Connections, Opener, Syncs};
+use connections::{Addresses, Connections, Opener, Syncs};
 use customer_export::Exports;
 use customer_import::Imports;
 use customer_merge::Merges;
@@ -97,13 +97,13 @@ impl Rooms {
         clock: SharedClock,
         vault: secrets::Vault,
         opener: Opener,
-        stripe_url: Option<String>,
+        addresses: Addresses,
         directory: Directory,
         keeping: Keeping,
     ) -> anyhow::Result<Self> {
         let leases = Leases::open(db, clock.clone()).await?;
         let connections = connections::store::ConnectionStore::open(db, clock.clone()).await?;
-        let connections = Connections::new(connections, vault, opener, stripe_url, clock.clone());
+        let connections = Connections::new(connections, vault, opener, addresses, clock.clone());
         let customers = customers::store::CustomerStore::open(db, clock.clone()).await?;
         let customers = Customers::new(customers, clock.clone());
         let offer_store = offer::store::OfferStore::open(db, clock.clone()).await?;
@@ -244,9 +244,9 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let objects = Objects::folder(&config.objects_dir).context("failed to open RETENTION_OBJECTS_DIR")?;
     let keeping = Keeping { objects, timeline_days: config.timeline_days };
     let identity = kit::client::Upstream::new("identity-svc", &config.identity_addr, minter)?;
-    let rooms =
-        Rooms::open(&db, clock.clone(), vault, opener, config.stripe_url.clone(), Directory::new(identity), keeping)
-            .await?;
+    let addresses = Addresses { stripe: config.stripe_url.clone(), chargebee: config.chargebee_url.clone() };
+    let directory = Directory::new(identity);
+    let rooms = Rooms::open(&db, clock.clone(), vault, opener, addresses, directory, keeping).await?;
     let service = assemble(rooms, db, bus, verifier, clock);
     Ok(match simulated {
         Some(room) => service.room(room.max_decoding_message_size(LARGEST)),
@@ -389,7 +389,8 @@ fn assemble(
     timeline::FAMILIES.into_iter().fold(service, |service, family| {
         let (bus, ears) = (heard.clone(), timeline::Ears::shared(told.clone()));
         // A consumer of its own beside recovery's: each hears every event.
-        service.task(format!("timeline_{family}"), move |stop| bus.subscribe(timeline::NAME, family, ears, stop))
+        service
+            .task(format!("timeline_{family}"), move |stop| bus.subscribe(timeline::NAME, family, ears, stop))
     })
 }
 

@@ -10,6 +10,6 @@ pub(crate) mod store;
 mod sync;
 
 pub use model::{Connection, Drift, DriftKind, Drifted, Status, Sync, SyncState, Watch};
-pub use ops::{Connections, Keys, Opener};
+pub use ops::{Addresses, Connections, Keys, Opener};
 pub(crate) use rpc::Rpc;
 pub use sync::Syncs;

@@ -294,6 +294,9 @@ pub struct Connection {
     pub status: Status,
     pub account_name: String,
     pub account_id: String,
+    /// Chargebee's; none elsewhere.
+    #[serde(default)]
+    pub site: Option<String>,
     pub secret: Option<Sealed>,
     /// The newest first; the one before stays good while the provider still signs with it.
     pub webhook_secrets: Vec<Sealed>,
@@ -328,6 +331,7 @@ impl Connection {
             status: Status::Connecting,
             account_name: String::new(),
             account_id: String::new(),
+            site: None,
             secret: None,
             webhook_secrets: Vec::new(),
             rights: Vec::new(),

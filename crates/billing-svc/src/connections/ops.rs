@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::{Caller, Mode, Outgoing, Scope, SecretString, SharedClock, Timestamp};
+use kit::{Caller, ExposeSecret, Mode, Outgoing, Scope, SecretString, SharedClock, Timestamp};
 use moka::future::Cache;
 use serde_json::json;
 use store::Stored;
@@ -28,8 +28,7 @@ pub struct Connections {
     store: ConnectionStore,
     vault: Vault,
     opener: Opener,
-    /// Another address than Stripe's own.
-    stripe_url: Option<String>,
+    addresses: Addresses,
     clock: SharedClock,
     /// Opened adapters, and that there is none: intake and claims must not read and unseal each time.
     open: Cache<(Scope, ProviderKind), Option<Arc<dyn Provider>>>,
@@ -41,12 +40,31 @@ const TRIES: usize = 8;
 /// How long another replica's change of a connection may go unseen.
 const KEPT: Duration = Duration::from_secs(20);
 
+/// Other addresses than the providers' own, for fakes.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    pub stripe: Option<String>,
+    pub chargebee: Option<String>,
+}
+
+impl Addresses {
+    fn of(&self, c: &Connection) -> Option<String> {
+        match c.provider {
+            ProviderKind::Stripe => self.stripe.clone(),
+            ProviderKind::Chargebee => self.chargebee.clone(),
+            ProviderKind::Recurly | ProviderKind::Simulated => None,
+        }
+    }
+}
+
 /// The keys of a connection, as they are given.
 pub struct Keys {
     pub provider: ProviderKind,
     pub secret: Option<SecretString>,
     pub webhook_secret: Option<SecretString>,
     pub account_name: Option<String>,
+    /// Chargebee's; what is there stays where none is given.
+    pub site: Option<String>,
 }
 
 impl Connections {
@@ -54,11 +72,11 @@ impl Connections {
         store: ConnectionStore,
         vault: Vault,
         opener: Opener,
-        stripe_url: Option<String>,
+        addresses: Addresses,
         clock: SharedClock,
     ) -> Self {
         let open = Cache::builder().max_capacity(10_000).time_to_live(KEPT).build();
-        Self { store, vault, opener, stripe_url, clock, open }
+        Self { store, vault, opener, addresses, clock, open }
     }
 
     /// The time, as connections count it.
@@ -107,9 +125,10 @@ impl Connections {
         let connection = providers::Connection {
             kind: c.provider,
             scope: scope.clone(),
-            base_url: self.stripe_url.clone().filter(|_| c.provider == ProviderKind::Stripe),
+            base_url: self.addresses.of(c),
             key,
             account: None,
+            site: c.site.clone(),
             webhook_secrets: secrets.collect::<std::result::Result<_, _>>()?,
         };
         Ok((self.opener)(&connection)?)
@@ -119,7 +138,7 @@ impl Connections {
     pub async fn put(&self, caller: &Caller, keys: Keys) -> Result<Stored<Connection>> {
         let scope = caller.scope()?;
         let kind = keys.provider;
-        if !matches!(kind, ProviderKind::Simulated | ProviderKind::Stripe) {
+        if providers::abilities(kind).is_none() {
             let text = format!("{} cannot be connected yet", kind.as_str());
             return Err(Error::NotYet("provider_not_supported_yet", text));
         }
@@ -135,8 +154,17 @@ impl Connections {
             next.webhook_secrets.insert(0, sealed);
             next.webhook_secrets.truncate(2);
         }
-        if kind == ProviderKind::Stripe && next.secret.is_none() {
-            return Err(Error::field("secret", "required", "Stripe needs an API key"));
+        if kind != ProviderKind::Simulated && next.secret.is_none() {
+            return Err(Error::field("secret", "required", "this provider needs an API key"));
+        }
+        if let Some(site) = keys.site {
+            if kind != ProviderKind::Chargebee {
+                return Err(Error::field("site", "not_for_provider", "only Chargebee has sites"));
+            }
+            next.site = Some(site);
+        }
+        if kind == ProviderKind::Chargebee {
+            is_chargebee_s(&next, keys.webhook_secret.as_ref())?;
         }
         next.status = Status::Connecting;
         let account = self.open_with(scope, &next)?.test().await?;
@@ -353,6 +381,29 @@ impl Connections {
 fn noted(c: &Connection, outcome: std::result::Result<(), &ProviderError>) -> Connection {
     let last_error = outcome.err().map_or_else(String::new, |e| format!("{}: {e}", e.slug()));
     Connection { status: c.status.after(outcome), last_error, ..c.clone() }
+}
+
+/// The site becomes a host name, so that nothing else may be in it; webhooks come with a user name and a password.
+fn is_chargebee_s(c: &Connection, webhook_secret: Option<&SecretString>) -> Result<()> {
+    match c.site.as_deref() {
+        None => return Err(Error::field("site", "required", "Chargebee needs the name of the site")),
+        Some(site) if !providers::chargebee::is_site(site) => {
+            let text =
+                "a site is named in small letters, digits and hyphens, without the rest of its address";
+            return Err(Error::field("site", "invalid", text));
+        }
+        Some(_) => {}
+    }
+    let is_pair =
+        |s: &SecretString| s.expose_secret().split_once(':').is_some_and(|(user, _)| !user.is_empty());
+    if webhook_secret.is_some_and(|s| !is_pair(s)) {
+        return Err(Error::field(
+            "webhook_secret",
+            "invalid",
+            "Chargebee's webhooks come with user:password",
+        ));
+    }
+    Ok(())
 }
 
 /// What a sealed secret is bound to.

@@ -45,7 +45,7 @@ fn kind(text: &str) -> Result<ProviderKind, GrpcStatus> {
 impl ConnectionService for Rpc {
     async fn put_connection(&self, request: Request<pb::PutConnectionRequest>) -> Reply<pb::Connection> {
         let caller = Caller::of(&request)?;
-        let pb::PutConnectionRequest { provider, secret, webhook_secret, account_name } =
+        let pb::PutConnectionRequest { provider, secret, webhook_secret, account_name, site } =
             request.into_inner();
         let given = |text: String| Some(text.trim().to_owned()).filter(|t| !t.is_empty());
         let keys = Keys {
@@ -53,6 +53,7 @@ impl ConnectionService for Rpc {
             secret: given(secret).map(SecretString::from),
             webhook_secret: given(webhook_secret).map(SecretString::from),
             account_name: given(account_name),
+            site: given(site),
         };
         let stored = self.connections.put(&caller, keys).await.map_err(wrong)?;
         self.shown(stored).await
@@ -130,6 +131,7 @@ fn connection_to(stored: Stored<Connection>, lag: Lag, now: Timestamp) -> pb::Co
         status,
         account_name,
         account_id,
+        site,
         secret,
         webhook_secrets,
         rights,
@@ -152,6 +154,7 @@ fn connection_to(stored: Stored<Connection>, lag: Lag, now: Timestamp) -> pb::Co
         status: status_to(status).into(),
         account_name,
         account_id,
+        site: site.unwrap_or_default(),
         secret_fingerprint: secret.map(|s| s.fingerprint).unwrap_or_default(),
         webhook_secret_fingerprint: webhook_secrets
             .into_iter()

@@ -5,6 +5,7 @@
 mod abilities;
 mod act;
 mod catalog;
+pub mod chargebee;
 mod error;
 mod inbound;
 pub mod mrr;
@@ -36,6 +37,11 @@ pub trait Provider: Send + Sync {
     /// Checks signature and age of a call the provider made to us, then reads what it says. There is no call without
     /// a check: a connection without a secret accepts none.
     fn verify(&self, call: &InboundCall<'_>) -> Result<Vec<Fact>, Rejected>;
+
+    /// Whether the provider itself knows an event as a call told it. Where calls are signed the signature has said so.
+    async fn confirms(&self, _told: &Fact) -> Result<bool, ProviderError> {
+        Ok(true)
+    }
 
     /// Whether the credentials work, and whose they are.
     async fn test(&self) -> Result<AccountInfo, ProviderError>;
@@ -110,7 +116,8 @@ pub fn abilities(kind: ProviderKind) -> Option<&'static Abilities> {
     match kind {
         ProviderKind::Stripe => Some(&stripe::ABILITIES),
         ProviderKind::Simulated => Some(&simulated::ABILITIES),
-        ProviderKind::Chargebee | ProviderKind::Recurly => None,
+        ProviderKind::Chargebee => Some(&chargebee::ABILITIES),
+        ProviderKind::Recurly => None,
     }
 }
 
@@ -125,6 +132,8 @@ pub struct Connection {
     pub key: Option<SecretString>,
     /// The account to act for, where one key serves several (`acct_…`).
     pub account: Option<String>,
+    /// Chargebee's site: the first part of its host name.
+    pub site: Option<String>,
     /// The secrets of the webhook endpoint: two while one is being replaced.
     pub webhook_secrets: Vec<SecretString>,
 }
@@ -169,9 +178,8 @@ pub fn open(connection: &Connection, tools: &Tools) -> Result<Arc<dyn Provider>,
     match connection.kind {
         ProviderKind::Stripe => Ok(Arc::new(stripe::Stripe::new(connection, tools)?)),
         ProviderKind::Simulated => Ok(Arc::new(simulated::Simulated::new(connection, tools)?)),
-        ProviderKind::Chargebee | ProviderKind::Recurly => {
-            Err(ProviderError::NotOffered("provider_not_available"))
-        }
+        ProviderKind::Chargebee => Ok(Arc::new(chargebee::Chargebee::new(connection, tools)?)),
+        ProviderKind::Recurly => Err(ProviderError::NotOffered("provider_not_available")),
     }
 }
 

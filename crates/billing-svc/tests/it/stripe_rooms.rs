@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use billing_svc::Rooms;
-use billing_svc::connections::{Keys, Opener, Status, SyncState};
+use billing_svc::connections::{Addresses, Keys, Opener, Status, SyncState};
 use billing_svc::inbound::Call;
 use billing_svc::offer::{self, Audience, CodePolicy, Draft, Limits, Purpose, Stacking, Terms};
 use billing_svc::providers::{self, Cut, ProviderKind, Term, Tools};
@@ -48,7 +48,7 @@ async fn a_company_at_stripe_is_read_in_kept_and_kept_up_to_date() {
     let opener: Opener = Arc::new(move |connection| providers::open(connection, &tools));
     let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
     let directory = Directory::fixed([("cpk_1".to_owned(), "com_1".to_owned())]);
-    let url = Some(fake.url().to_owned());
+    let url = Addresses { stripe: Some(fake.url().to_owned()), ..Addresses::default() };
     let rooms = Rooms::open(&db, clock, vault, opener, url, directory).await.unwrap();
     tokio::spawn(rooms.inserts.clone().run(CancellationToken::new()));
     let scope = Scope::new("com_1", Mode::Test);
@@ -69,6 +69,7 @@ async fn a_company_at_stripe_is_read_in_kept_and_kept_up_to_date() {
         secret: Some(fake.key()),
         webhook_secret: Some(fake.webhook_secret()),
         account_name: None,
+        site: None,
     };
     rooms.connections.put(&caller, keys).await.unwrap();
     rooms.connections.start_sync(&caller, ProviderKind::Stripe, None).await.unwrap();

@@ -1,6 +1,7 @@
 //! The rooms on a real database, billing through the simulated provider with faults on demand.
 
 mod by_hand;
+mod chargebee;
 mod claims;
 pub mod crashes;
 mod customers;
@@ -12,8 +13,8 @@ mod inbound;
 mod mended;
 mod merges;
 mod offers;
-mod secrets;
 mod recovery;
+mod secrets;
 mod stripe;
 mod subscriptions;
 mod syncs;

@@ -18,6 +18,7 @@ fn keys(fake: &FakeStripe, secret: SecretString) -> Keys {
         secret: Some(secret),
         webhook_secret: Some(fake.webhook_secret()),
         account_name: None,
+        site: None,
     }
 }
 

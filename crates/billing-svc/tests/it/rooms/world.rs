@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use billing_svc::connections::{Keys, Opener};
+use billing_svc::connections::{Addresses, Keys, Opener};
 use billing_svc::offer::{Audience, CodePolicy, Draft, Limits, Offer, Purpose, Stacking, State, Terms};
 use billing_svc::providers::simulated::{Books, Fixture, FixturePrice, Fixtures};
 use billing_svc::providers::{self, Cut, Interval, Provider, ProviderKind, Snapshot, Term, Tools};
@@ -75,7 +75,7 @@ impl World {
             Tools::open(&db, Http::new(Settings::default()).unwrap(), Arc::new(clock.clone())).await.unwrap();
         let books = tools.books().unwrap().clone();
         let faults = Faults::default();
-        let rooms = Self::rooms(&db, &clock, &tools, &faults, None).await;
+        let rooms = Self::rooms(&db, &clock, &tools, &faults, Addresses::default()).await;
         let scope = Scope::new("com_1", Mode::Live);
         let caller = Caller {
             role: Role::RetAdmin,
@@ -98,14 +98,24 @@ impl World {
 
     /// The same with Stripe at another address, through which nothing fails on demand.
     pub async fn start_with_stripe(fake: &testkit::stripe::FakeStripe) -> Self {
+        let addresses = Addresses { stripe: Some(fake.url().to_owned()), ..Addresses::default() };
+        Self::start_with(addresses, fake.clock()).await
+    }
+
+    /// The same with Chargebee.
+    pub async fn start_with_chargebee(fake: &testkit::chargebee::FakeChargebee) -> Self {
+        let addresses = Addresses { chargebee: Some(fake.url().to_owned()), ..Addresses::default() };
+        Self::start_with(addresses, fake.clock()).await
+    }
+
+    async fn start_with(addresses: Addresses, clock: &MovedClock) -> Self {
         let mut world = Self::start().await;
         let timeout = std::time::Duration::from_millis(400);
         let settings = Settings { private_networks: true, timeout, ..Settings::default() };
-        let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(fake.clock().clone()));
-        world.clock = fake.clock().clone();
+        let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(clock.clone()));
+        world.clock = clock.clone();
         let tools = tools.await.unwrap();
-        world.rooms =
-            Self::rooms(&world.db, &world.clock, &tools, &world.faults, Some(fake.url().to_owned())).await;
+        world.rooms = Self::rooms(&world.db, &world.clock, &tools, &world.faults, addresses).await;
         world
     }
 
@@ -114,17 +124,18 @@ impl World {
         clock: &MovedClock,
         tools: &Tools,
         faults: &Faults,
-        stripe_url: Option<String>,
+        addresses: Addresses,
     ) -> Rooms {
         let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
-        Self::rooms_with(db, clock, tools, faults, stripe_url, vault).await
+        Self::rooms_with(db, clock, tools, faults, addresses, vault).await
     }
 
     /// The same rooms anew, as after a restart with other master keys.
     pub async fn serve_with(&mut self, vault: Vault) {
         let http = Http::new(Settings::default()).unwrap();
         let tools = Tools::open(&self.db, http, Arc::new(self.clock.clone())).await.unwrap();
-        self.rooms = Self::rooms_with(&self.db, &self.clock, &tools, &self.faults, None, vault).await;
+        self.rooms =
+            Self::rooms_with(&self.db, &self.clock, &tools, &self.faults, Addresses::default(), vault).await;
     }
 
     async fn rooms_with(
@@ -132,7 +143,7 @@ impl World {
         clock: &MovedClock,
         tools: &Tools,
         faults: &Faults,
-        stripe_url: Option<String>,
+        addresses: Addresses,
         vault: Vault,
     ) -> Rooms {
         let (tools, faults) = (tools.clone(), faults.clone());
@@ -145,7 +156,7 @@ impl World {
         let known = made_up.chain([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
         let directory = Directory::fixed(known);
         let keeping = Keeping { objects: Objects::memory(), timeline_days: 1_000 };
-        let rooms = Rooms::open(db, Arc::new(clock.clone()), vault, opener, stripe_url, directory, keeping)
+        let rooms = Rooms::open(db, Arc::new(clock.clone()), vault, opener, addresses, directory, keeping)
             .await
             .unwrap();
         in_background(rooms.inserts.clone().run(CancellationToken::new()));
@@ -158,6 +169,7 @@ impl World {
             secret: None,
             webhook_secret: Some(webhook_secret()),
             account_name: None,
+            site: None,
         };
         self.rooms.connections.put(caller, keys).await.unwrap();
     }
