@@ -134,6 +134,7 @@ fn against(folder: &Path, binaries: &Path, schemathesis: &Path, options: &Option
         ("RETENTION_LOG", "warn"),
         ("RETENTION_STRIPE_URL", &nowhere),
         ("RETENTION_RECURLY_URL", &nowhere),
+        ("RETENTION_CHARGEBEE_URL", &nowhere),
         ("RETENTION_PRIVATE_NETWORKS", "true"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

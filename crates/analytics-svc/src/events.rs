@@ -15,9 +15,7 @@ use proto::events::{
 };
 
 use crate::analytics::{Heard, Overviews, Redemption, SessionTold};
-use crate::facts::{
-    Customers, FlowEnd, Joined, Moves, Profile, Raw, Returned, Subscription, Told, flatten,
-};
+use crate::facts::{Customers, FlowEnd, Joined, Moves, Profile, Raw, Returned, Subscription, Told, flatten};
 use crate::persona::{Board, Tally};
 use crate::rules::Value;
 

@@ -35,6 +35,9 @@ pub struct Config {
     /// Another address than Recurly's own, whatever the region, for a fake.
     #[arg(long, env = "RETENTION_RECURLY_URL")]
     pub recurly_url: Option<String>,
+    /// Another address than Chargebee's own, whatever the site, for a fake.
+    #[arg(long, env = "RETENTION_CHARGEBEE_URL")]
+    pub chargebee_url: Option<String>,
     /// Providers may be called at private addresses. For local runs and tests.
     #[arg(long, env = "RETENTION_PRIVATE_NETWORKS", default_value_t = false, action = clap::ArgAction::Set)]
     pub private_networks: bool,

@@ -244,9 +244,13 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let objects = Objects::folder(&config.objects_dir).context("failed to open RETENTION_OBJECTS_DIR")?;
     let keeping = Keeping { objects, timeline_days: config.timeline_days };
     let identity = kit::client::Upstream::new("identity-svc", &config.identity_addr, minter)?;
-    let addresses = Addresses { stripe: config.stripe_url.clone(), recurly: config.recurly_url.clone() };
-    let rooms =
-        Rooms::open(&db, clock.clone(), vault, opener, addresses, Directory::new(identity), keeping).await?;
+    let addresses = Addresses {
+        stripe: config.stripe_url.clone(),
+        chargebee: config.chargebee_url.clone(),
+        recurly: config.recurly_url.clone(),
+    };
+    let directory = Directory::new(identity);
+    let rooms = Rooms::open(&db, clock.clone(), vault, opener, addresses, directory, keeping).await?;
     let service = assemble(rooms, db, bus, verifier, clock);
     Ok(match simulated {
         Some(room) => service.room(room.max_decoding_message_size(LARGEST)),
@@ -389,7 +393,8 @@ fn assemble(
     timeline::FAMILIES.into_iter().fold(service, |service, family| {
         let (bus, ears) = (heard.clone(), timeline::Ears::shared(told.clone()));
         // A consumer of its own beside recovery's: each hears every event.
-        service.task(format!("timeline_{family}"), move |stop| bus.subscribe(timeline::NAME, family, ears, stop))
+        service
+            .task(format!("timeline_{family}"), move |stop| bus.subscribe(timeline::NAME, family, ears, stop))
     })
 }
 

@@ -187,7 +187,12 @@ impl Call {
 
     /// The server does this once per key, so the call may be repeated.
     pub fn idempotency_key(self, key: &str) -> Self {
-        Self { repeatable: true, ..self.header("idempotency-key", key) }
+        self.keyed("idempotency-key", key)
+    }
+
+    /// The same with a server that has a header of its own for the key.
+    pub fn keyed(self, header: &'static str, key: &str) -> Self {
+        Self { repeatable: true, ..self.header(header, key) }
     }
 
     /// One attempt only, whatever the method.

@@ -7,6 +7,7 @@
     reason = "a test that cannot be set up should say so and stop"
 )]
 
+pub mod chargebee;
 mod line;
 pub mod recurly;
 mod replicas;

@@ -7,8 +7,8 @@ mod rpc;
 mod store;
 
 pub use model::{
-    Aside, Customer, Dated, Derived, FlowEnd, Known, Membership, Moves, PastMembership, Profile, Raw, Returned,
-    Subscription, Told, derive, fact_key, flatten,
+    Aside, Customer, Dated, Derived, FlowEnd, Known, Membership, Moves, PastMembership, Profile, Raw,
+    Returned, Subscription, Told, derive, fact_key, flatten,
 };
 pub use ops::{Customers, Joined, Seen};
 pub use rpc::Rpc;

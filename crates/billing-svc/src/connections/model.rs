@@ -298,6 +298,9 @@ pub struct Connection {
     /// Recurly's.
     #[serde(default)]
     pub region: Region,
+    /// Chargebee's; none elsewhere.
+    #[serde(default)]
+    pub site: Option<String>,
     pub secret: Option<Sealed>,
     /// The newest first; the one before stays good while the provider still signs with it.
     pub webhook_secrets: Vec<Sealed>,
@@ -333,6 +336,7 @@ impl Connection {
             account_name: String::new(),
             account_id: String::new(),
             region: Region::default(),
+            site: None,
             secret: None,
             webhook_secrets: Vec::new(),
             rights: Vec::new(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::{Caller, Mode, Outgoing, Scope, SecretString, SharedClock, Timestamp};
+use kit::{Caller, ExposeSecret, Mode, Outgoing, Scope, SecretString, SharedClock, Timestamp};
 use moka::future::Cache;
 use serde_json::json;
 use store::Stored;
@@ -46,14 +46,16 @@ const KEPT: Duration = Duration::from_secs(20);
 pub struct Addresses {
     pub stripe: Option<String>,
     pub recurly: Option<String>,
+    pub chargebee: Option<String>,
 }
 
 impl Addresses {
     fn of(&self, c: &Connection) -> Option<String> {
         match c.provider {
             ProviderKind::Stripe => self.stripe.clone(),
+            ProviderKind::Chargebee => self.chargebee.clone(),
             ProviderKind::Recurly => Some(self.recurly.clone().unwrap_or_else(|| c.region.base().to_owned())),
-            ProviderKind::Chargebee | ProviderKind::Simulated => None,
+            ProviderKind::Simulated => None,
         }
     }
 }
@@ -66,6 +68,8 @@ pub struct Keys {
     pub account_name: Option<String>,
     /// Recurly's; what is there stays where none is given.
     pub region: Option<Region>,
+    /// Chargebee's; what is there stays where none is given.
+    pub site: Option<String>,
 }
 
 impl Connections {
@@ -129,6 +133,7 @@ impl Connections {
             base_url: self.addresses.of(c),
             key,
             account: None,
+            site: c.site.clone(),
             webhook_secrets: secrets.collect::<std::result::Result<_, _>>()?,
         };
         Ok((self.opener)(&connection)?)
@@ -162,6 +167,15 @@ impl Connections {
                 return Err(Error::field("region", "not_for_provider", "only Recurly has regions"));
             }
             next.region = region;
+        }
+        if let Some(site) = keys.site {
+            if kind != ProviderKind::Chargebee {
+                return Err(Error::field("site", "not_for_provider", "only Chargebee has sites"));
+            }
+            next.site = Some(site);
+        }
+        if kind == ProviderKind::Chargebee {
+            is_chargebee_s(&next, keys.webhook_secret.as_ref())?;
         }
         next.status = Status::Connecting;
         let account = self.open_with(scope, &next)?.test().await?;
@@ -378,6 +392,29 @@ impl Connections {
 fn noted(c: &Connection, outcome: std::result::Result<(), &ProviderError>) -> Connection {
     let last_error = outcome.err().map_or_else(String::new, |e| format!("{}: {e}", e.slug()));
     Connection { status: c.status.after(outcome), last_error, ..c.clone() }
+}
+
+/// The site becomes a host name, so that nothing else may be in it; webhooks come with a user name and a password.
+fn is_chargebee_s(c: &Connection, webhook_secret: Option<&SecretString>) -> Result<()> {
+    match c.site.as_deref() {
+        None => return Err(Error::field("site", "required", "Chargebee needs the name of the site")),
+        Some(site) if !providers::chargebee::is_site(site) => {
+            let text =
+                "a site is named in small letters, digits and hyphens, without the rest of its address";
+            return Err(Error::field("site", "invalid", text));
+        }
+        Some(_) => {}
+    }
+    let is_pair =
+        |s: &SecretString| s.expose_secret().split_once(':').is_some_and(|(user, _)| !user.is_empty());
+    if webhook_secret.is_some_and(|s| !is_pair(s)) {
+        return Err(Error::field(
+            "webhook_secret",
+            "invalid",
+            "Chargebee's webhooks come with user:password",
+        ));
+    }
+    Ok(())
 }
 
 /// What a sealed secret is bound to.

@@ -46,7 +46,7 @@ fn kind(text: &str) -> Result<ProviderKind, GrpcStatus> {
 impl ConnectionService for Rpc {
     async fn put_connection(&self, request: Request<pb::PutConnectionRequest>) -> Reply<pb::Connection> {
         let caller = Caller::of(&request)?;
-        let pb::PutConnectionRequest { provider, secret, webhook_secret, account_name, region } =
+        let pb::PutConnectionRequest { provider, secret, webhook_secret, account_name, region, site } =
             request.into_inner();
         let given = |text: String| Some(text.trim().to_owned()).filter(|t| !t.is_empty());
         let keys = Keys {
@@ -55,6 +55,7 @@ impl ConnectionService for Rpc {
             webhook_secret: given(webhook_secret).map(SecretString::from),
             account_name: given(account_name),
             region: Region::parse(&region),
+            site: given(site),
         };
         let stored = self.connections.put(&caller, keys).await.map_err(wrong)?;
         self.shown(stored).await
@@ -133,6 +134,7 @@ fn connection_to(stored: Stored<Connection>, lag: Lag, now: Timestamp) -> pb::Co
         account_name,
         account_id,
         region,
+        site,
         secret,
         webhook_secrets,
         rights,
@@ -157,6 +159,7 @@ fn connection_to(stored: Stored<Connection>, lag: Lag, now: Timestamp) -> pb::Co
         status: status_to(status).into(),
         account_name,
         account_id,
+        site: site.unwrap_or_default(),
         secret_fingerprint: secret.map(|s| s.fingerprint).unwrap_or_default(),
         webhook_secret_fingerprint: webhook_secrets
             .into_iter()

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::providers::{Fact, FactKind, Heard, ProviderKind, Said};
+use crate::providers::{ExternalId, Fact, FactKind, Heard, ProviderKind, Said};
 
 /// `received → processed | ignored | failed → dead`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -172,6 +172,30 @@ impl Event {
     /// What it is about, by the provider's id: events of one subject are worked on in order.
     pub fn subject(&self) -> &str {
         self.subscription.as_deref().or(self.customer.as_deref()).unwrap_or(&self.external_id)
+    }
+
+    /// What the call told.
+    pub fn fact(&self) -> Fact {
+        let kind = match self.about {
+            About::Customer => FactKind::Customer,
+            About::Subscription => FactKind::Subscription,
+            About::PaymentFailed => FactKind::PaymentFailed,
+            About::PaymentSucceeded => FactKind::PaymentSucceeded,
+            About::Dispute => FactKind::Dispute,
+            About::Refund => FactKind::Refund,
+            About::Nothing => FactKind::Other,
+        };
+        Fact {
+            id: self.external_id.clone(),
+            kind,
+            name: self.name.clone(),
+            customer: self.customer.clone().map(ExternalId::from),
+            subscription: self.subscription.clone().map(ExternalId::from),
+            occurred_at: self.occurred_at,
+            provider_version: self.provider_version,
+            live: None,
+            said: Said::default(),
+        }
     }
 
     /// Whether it says more than that the subscription changed.

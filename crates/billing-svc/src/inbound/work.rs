@@ -101,7 +101,14 @@ impl Worker {
         let lock = request_lock::inbound(kind.as_str(), scope, subject);
         // Another replica is at it.
         let Ok(lease) = self.leases.acquire(&lock, "billing-svc", "inbound").await else { return Ok(0) };
-        let outcome = self.take(scope, kind, &events).await;
+        let made_up = self.made_up(scope, kind, &events).await;
+        let ids = made_up.as_deref().unwrap_or_default();
+        let (unknown, events): (Vec<_>, Vec<_>) = events.into_iter().partition(|e| ids.contains(&e.id));
+        let outcome = match made_up {
+            Ok(_) => self.take(scope, kind, &events).await,
+            Err(e) => Err(e),
+        };
+        let ignored = self.ignore(&unknown).await;
         let written = match self.whose(scope, kind, &events).await {
             Ok(whose) => self.note(&events, &outcome, &whose).await,
             Err(e) => Err(e),
@@ -117,7 +124,37 @@ impl Worker {
         if let Err(Error::Provider(e)) = &outcome {
             self.connections.noticed(scope, kind, Err(e)).await?;
         }
-        written
+        Ok(written? + ignored?)
+    }
+
+    /// The ids of those that the provider does not know. News and money are told by the event alone, so one that nobody
+    /// signed is looked up before it counts; for the others what stands at the provider is read anyway.
+    async fn made_up(
+        &self,
+        scope: &Scope,
+        kind: ProviderKind,
+        events: &[Stored<Event>],
+    ) -> Result<Vec<String>> {
+        let mut unknown = Vec::new();
+        for event in events.iter().filter(|e| e.body.is_news() || e.body.tells_of_money()) {
+            let provider = self.connections.provider(scope, kind).await?;
+            if !provider.confirms(&event.body.fact()).await? {
+                tracing::warn!(inbound.id = %event.id, "the provider knows no such event as {}", event.id);
+                unknown.push(event.id.clone());
+            }
+        }
+        Ok(unknown)
+    }
+
+    async fn ignore(&self, events: &[Stored<Event>]) -> Result<usize> {
+        for event in events {
+            let next = event.body.done(State::Ignored, self.clock.now());
+            match self.store.replace(event, next, Vec::new()).await {
+                Ok(_) | Err(store::Error::Stale(_)) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Ok(events.len())
     }
 
     /// Brings the mirror up to what the events announce.

@@ -5,6 +5,7 @@
 mod abilities;
 mod act;
 mod catalog;
+pub mod chargebee;
 mod error;
 mod inbound;
 pub mod mrr;
@@ -37,6 +38,11 @@ pub trait Provider: Send + Sync {
     /// Checks signature and age of a call the provider made to us, then reads what it says. There is no call without
     /// a check: a connection without a secret accepts none.
     fn verify(&self, call: &InboundCall<'_>) -> Result<Vec<Fact>, Rejected>;
+
+    /// Whether the provider itself knows an event as a call told it. Where calls are signed the signature has said so.
+    async fn confirms(&self, _told: &Fact) -> Result<bool, ProviderError> {
+        Ok(true)
+    }
 
     /// Whether the credentials work, and whose they are.
     async fn test(&self) -> Result<AccountInfo, ProviderError>;
@@ -113,7 +119,7 @@ pub fn abilities(kind: ProviderKind) -> Option<&'static Abilities> {
         ProviderKind::Stripe => Some(&stripe::ABILITIES),
         ProviderKind::Recurly => Some(&recurly::ABILITIES),
         ProviderKind::Simulated => Some(&simulated::ABILITIES),
-        ProviderKind::Chargebee => None,
+        ProviderKind::Chargebee => Some(&chargebee::ABILITIES),
     }
 }
 
@@ -128,6 +134,8 @@ pub struct Connection {
     pub key: Option<SecretString>,
     /// The account to act for, where one key serves several (`acct_…`).
     pub account: Option<String>,
+    /// Chargebee's site: the first part of its host name.
+    pub site: Option<String>,
     /// The secrets of the webhook endpoint: two while one is being replaced.
     pub webhook_secrets: Vec<SecretString>,
 }
@@ -173,7 +181,7 @@ pub fn open(connection: &Connection, tools: &Tools) -> Result<Arc<dyn Provider>,
         ProviderKind::Stripe => Ok(Arc::new(stripe::Stripe::new(connection, tools)?)),
         ProviderKind::Recurly => Ok(Arc::new(recurly::Recurly::new(connection, tools)?)),
         ProviderKind::Simulated => Ok(Arc::new(simulated::Simulated::new(connection, tools)?)),
-        ProviderKind::Chargebee => Err(ProviderError::NotOffered("provider_not_available")),
+        ProviderKind::Chargebee => Ok(Arc::new(chargebee::Chargebee::new(connection, tools)?)),
     }
 }
 

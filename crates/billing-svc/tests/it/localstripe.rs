@@ -27,6 +27,7 @@ fn provider(http: &Http, url: &str, key: &str) -> Arc<dyn Provider> {
         base_url: Some(url.to_owned()),
         key: Some(key.into()),
         account: None,
+        site: None,
         webhook_secrets: Vec::new(),
     };
     providers::open(&connection, &Tools::without_books(http.clone(), Arc::new(SystemClock))).unwrap()

@@ -7,6 +7,8 @@
     reason = "a test that cannot go on should stop and say where"
 )]
 
+mod chargebee;
+mod chargebee_sdk;
 mod histories;
 mod killed;
 mod localstripe;

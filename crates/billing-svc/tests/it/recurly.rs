@@ -80,6 +80,10 @@ impl Rig for RecurlyRig {
         self.fake.add_trial(&account, "code-fibre", "EUR", until).into()
     }
 
+    async fn trial_from_the_start(&self) -> ExternalId {
+        self.trial().await
+    }
+
     fn other_price(&self) -> String {
         "fibre_basic:EUR".into()
     }

@@ -67,6 +67,7 @@ impl SimulatedRig {
             base_url: None,
             key: None,
             account: None,
+            site: None,
             webhook_secrets: vec![secret()],
         };
         providers::open(&connection, &self.tools).unwrap()

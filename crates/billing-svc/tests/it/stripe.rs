@@ -49,6 +49,7 @@ fn provider_of(fake: &FakeStripe, mode: Mode) -> Arc<dyn Provider> {
         base_url: Some(fake.url().to_owned()),
         key: Some(fake.key()),
         account: None,
+        site: None,
         webhook_secrets: vec!["whsec_next".into(), fake.webhook_secret()],
     };
     let tools = Tools::without_books(Http::new(settings).unwrap(), Arc::new(fake.clock().clone()));

@@ -70,6 +70,7 @@ async fn a_company_at_stripe_is_read_in_kept_and_kept_up_to_date() {
         webhook_secret: Some(fake.webhook_secret()),
         account_name: None,
         region: None,
+        site: None,
     };
     rooms.connections.put(&caller, keys).await.unwrap();
     rooms.connections.start_sync(&caller, ProviderKind::Stripe, None).await.unwrap();

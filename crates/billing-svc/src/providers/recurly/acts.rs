@@ -78,9 +78,9 @@ pub async fn apply(
             put(client, &now, "subscription.undo_cancel", "/reactivate", NOTHING, key).await
         }
         Act::UndoCancel => Ok(done_before()),
-        // Nothing is paid back, and nothing more is charged.
+        // Nothing is paid back.
         Act::CancelNow { feedback: _ } => {
-            let path = format!("/subscriptions/{}?refund=none&charge=false", now.id);
+            let path = format!("/subscriptions/{}?refund=none", now.id);
             let call = client.write::<wire::Identified>("subscription.end", Method::DELETE, &path, NOTHING, key);
             call.await.map(|(_, receipt)| receipt)
         }

@@ -111,6 +111,11 @@ impl Provider for Faulty {
         self.inner.verify(call)
     }
 
+    async fn confirms(&self, told: &Fact) -> Result<bool, ProviderError> {
+        self.faults.check()?;
+        self.inner.confirms(told).await
+    }
+
     async fn test(&self) -> Result<AccountInfo, ProviderError> {
         self.faults.check()?;
         self.inner.test().await

@@ -1,6 +1,7 @@
 //! The rooms on a real database, billing through the simulated provider with faults on demand.
 
 mod by_hand;
+mod chargebee;
 mod claims;
 pub mod crashes;
 mod customers;

@@ -18,6 +18,7 @@ async fn connect(w: &World, company: u32) {
         secret: Some("sk_1".into()),
         webhook_secret: Some(webhook_secret()),
         account_name: None,
+        site: None,
     };
     let caller = Caller { scope: Some(scope), ..w.caller.clone() };
     w.rooms.connections.put(&caller, keys).await.unwrap();

@@ -19,6 +19,7 @@ fn keys(fake: &FakeStripe, secret: SecretString) -> Keys {
         webhook_secret: Some(fake.webhook_secret()),
         account_name: None,
         region: None,
+        site: None,
     }
 }
 

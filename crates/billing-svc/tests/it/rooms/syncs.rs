@@ -9,7 +9,7 @@ use super::Fault;
 use super::world::{World, row};
 
 fn keys(provider: ProviderKind) -> Keys {
-    Keys { provider, secret: None, webhook_secret: None, account_name: None, region: None }
+    Keys { provider, secret: None, webhook_secret: None, account_name: None, region: None, site: None }
 }
 
 #[tokio::test]

@@ -108,6 +108,12 @@ impl World {
         Self::start_with(addresses, fake.clock(), 2_000).await
     }
 
+    /// The same with Chargebee.
+    pub async fn start_with_chargebee(fake: &testkit::chargebee::FakeChargebee) -> Self {
+        let addresses = Addresses { chargebee: Some(fake.url().to_owned()), ..Addresses::default() };
+        Self::start_with(addresses, fake.clock(), 400).await
+    }
+
     async fn start_with(addresses: Addresses, clock: &MovedClock, millis: u64) -> Self {
         let mut world = Self::start().await;
         let timeout = std::time::Duration::from_millis(millis);
@@ -134,7 +140,8 @@ impl World {
     pub async fn serve_with(&mut self, vault: Vault) {
         let http = Http::new(Settings::default()).unwrap();
         let tools = Tools::open(&self.db, http, Arc::new(self.clock.clone())).await.unwrap();
-        self.rooms = Self::rooms_with(&self.db, &self.clock, &tools, &self.faults, Addresses::default(), vault).await;
+        self.rooms =
+            Self::rooms_with(&self.db, &self.clock, &tools, &self.faults, Addresses::default(), vault).await;
     }
 
     async fn rooms_with(
@@ -169,6 +176,7 @@ impl World {
             webhook_secret: Some(webhook_secret()),
             account_name: None,
             region: None,
+            site: None,
         };
         self.rooms.connections.put(caller, keys).await.unwrap();
     }
