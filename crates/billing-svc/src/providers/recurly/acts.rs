@@ -81,7 +81,8 @@ pub async fn apply(
         // Nothing is paid back.
         Act::CancelNow { feedback: _ } => {
             let path = format!("/subscriptions/{}?refund=none", now.id);
-            let call = client.write::<wire::Identified>("subscription.end", Method::DELETE, &path, NOTHING, key);
+            let call =
+                client.write::<wire::Identified>("subscription.end", Method::DELETE, &path, NOTHING, key);
             call.await.map(|(_, receipt)| receipt)
         }
     }

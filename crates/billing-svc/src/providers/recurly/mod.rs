@@ -28,8 +28,8 @@ pub use region::Region;
 use self::client::{Client, PAGE};
 use super::{
     Abilities, Ability, AccountInfo, Act, Catalog, ChangePage, Connection, Cursor, CustomerSnapshot,
-    EventPage, ExternalId, Fact, IdempotencyKey, InboundCall, Provider, ProviderError, Receipt, Rejected, Snapshot,
-    Tools,
+    EventPage, ExternalId, Fact, IdempotencyKey, InboundCall, Provider, ProviderError, Receipt, Rejected,
+    Snapshot, Tools,
 };
 
 /// What we do at Recurly.
