@@ -27,9 +27,6 @@ pub enum Error {
     /// The state of things forbids it: a slug and a sentence.
     #[error("{1}")]
     Refused(&'static str, String),
-    /// Declared, not offered yet.
-    #[error("{1}")]
-    NotYet(&'static str, String),
     #[error("no billing provider is connected")]
     NotConnected,
     #[error("the call does not carry a valid signature of the provider")]
@@ -75,7 +72,6 @@ impl Coded for Error {
             Self::Wrong(_) => (Code::Invalid, "invalid_request"),
             Self::Stale => (Code::Conflict, "stale_version"),
             Self::Refused(slug, _) => (Code::Refused, slug),
-            Self::NotYet(slug, _) => (Code::Refused, slug),
             Self::NotConnected => (Code::Refused, "not_connected"),
             Self::BadSignature => (Code::Unauthenticated, "bad_signature"),
             Self::Busy => (Code::Conflict, "change_in_progress"),

@@ -222,7 +222,7 @@ impl Rooms {
 
 /// The service as it runs.
 pub async fn service(config: Config) -> anyhow::Result<kit::Service> {
-    build(config, Arc::new(kit::clock::SystemClock)).await
+    Box::pin(build(config, Arc::new(kit::clock::SystemClock))).await
 }
 
 /// The service with a clock of the caller's.
@@ -250,7 +250,8 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         recurly: config.recurly_url.clone(),
     };
     let directory = Directory::new(identity);
-    let rooms = Rooms::open(&db, clock.clone(), vault, opener, addresses, directory, keeping).await?;
+    let rooms = Rooms::open(&db, clock.clone(), vault, opener, addresses, directory, keeping);
+    let rooms = Box::pin(rooms).await?;
     let service = assemble(rooms, db, bus, verifier, clock);
     Ok(match simulated {
         Some(room) => service.room(room.max_decoding_message_size(LARGEST)),

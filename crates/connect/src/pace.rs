@@ -57,10 +57,13 @@ impl Allowance {
     }
 }
 
+/// By system, and the hash of the key the account is reached with.
+type Accounts = HashMap<(&'static str, String), Arc<Pace>>;
+
 /// The paces of all accounts. Clones share them.
 #[derive(Clone)]
 pub struct Paces {
-    accounts: Arc<Mutex<HashMap<(&'static str, String), Arc<Pace>>>>,
+    accounts: Arc<Mutex<Accounts>>,
     clock: SharedClock,
 }
 

@@ -143,10 +143,6 @@ impl Connections {
     pub async fn put(&self, caller: &Caller, keys: Keys) -> Result<Stored<Connection>> {
         let scope = caller.scope()?;
         let kind = keys.provider;
-        if providers::abilities(kind).is_none() {
-            let text = format!("{} cannot be connected yet", kind.as_str());
-            return Err(Error::NotYet("provider_not_supported_yet", text));
-        }
         let known = self.store.of(scope, kind).await?;
         let mut next = known.as_ref().map_or_else(|| Connection::new(kind), |k| k.body.clone());
         if let Some(secret) = &keys.secret {

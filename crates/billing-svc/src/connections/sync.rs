@@ -52,7 +52,7 @@ impl Syncs {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
             // Nobody waits for it: whoever does comes first at the provider.
-            if let Err(e) = connect::pace::in_background(self.due_round(&stop)).await {
+            if let Err(e) = Box::pin(connect::pace::in_background(self.due_round(&stop))).await {
                 tracing::warn!(error = %e, "syncs cannot go on: {e}");
             }
             tokio::select! {
@@ -66,7 +66,7 @@ impl Syncs {
 
     async fn due_round(&self, stop: &CancellationToken) -> Result<()> {
         self.start_due().await?;
-        self.round(stop).await
+        Box::pin(self.round(stop)).await
     }
 
     /// Starts the syncs that are due by themselves.

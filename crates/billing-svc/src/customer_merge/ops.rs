@@ -229,7 +229,7 @@ impl Merges {
             survivor: self.told(caller, survivor, one, Some((&read.id, &merge))).await?,
             absorbed: self.told(&silent(scope), absorbed, other, None).await?,
             redemptions: moved,
-            noted: Noted::Was(read.clone()),
+            noted: Noted::Was(Box::new(read.clone())),
             merge,
         })
     }
@@ -254,11 +254,11 @@ impl Merges {
                 let stamp = Stamp { scope, subject: &read.id, sequence: read.version + 1, at: now };
                 self.customers.store().replace(&read, next, vec![stamp.customer_erased()]).await?;
             }
-            for merge in self.store.into_one(scope, &read.id).await? {
+            for merge in self.store.joined_into(scope, &read.id).await? {
                 self.store.replace(&merge, merge.body.forgotten(now), Vec::new()).await?;
             }
         }
-        for merge in self.store.into_one(scope, survivor).await? {
+        for merge in self.store.joined_into(scope, survivor).await? {
             if merge.body.taken != super::Taken::default() {
                 self.store.replace(&merge, merge.body.forgotten(now), Vec::new()).await?;
             }

@@ -22,7 +22,7 @@ pub struct Change<T> {
 /// Where the merge itself is written.
 pub enum Noted {
     New(String),
-    Was(Stored<Merge>),
+    Was(Box<Stored<Merge>>),
 }
 
 /// What is written.

@@ -43,7 +43,11 @@ impl MergeStore {
     }
 
     /// The merges into one customer.
-    pub async fn into_one(&self, scope: &Scope, survivor: &str) -> Result<Vec<Stored<Merge>>, store::Error> {
+    pub async fn joined_into(
+        &self,
+        scope: &Scope,
+        survivor: &str,
+    ) -> Result<Vec<Stored<Merge>>, store::Error> {
         let query = doc! { "body.survivor_id": survivor };
         Ok(self.repo.list(scope, query, Sort::Newest, &PageRequest::new(200, "")).await?.items)
     }

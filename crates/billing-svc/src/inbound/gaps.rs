@@ -47,7 +47,7 @@ impl Gaps {
     /// Works until stopped.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            if let Err(e) = connect::pace::in_background(self.round()).await {
+            if let Err(e) = Box::pin(connect::pace::in_background(self.round())).await {
                 tracing::warn!(error = %e, "it cannot be looked for missed events: {e}");
             }
             tokio::select! {

@@ -127,7 +127,9 @@ impl EventStore {
         let mut page = PageRequest::new(kit::page::MAX_LIMIT, "");
         loop {
             let found = self.repo.list(scope, query.clone(), Sort::Oldest, &page).await?;
-            found.items.iter().for_each(|e| drop(unknown.remove(&e.body.external_id)));
+            for event in &found.items {
+                unknown.remove(&event.body.external_id);
+            }
             match found.next_cursor {
                 Some(next) => page = PageRequest::new(kit::page::MAX_LIMIT, next),
                 None => return Ok(unknown),

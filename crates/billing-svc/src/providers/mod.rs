@@ -113,13 +113,13 @@ impl ProviderKind {
     }
 }
 
-/// What a provider can do; none where there is no adapter for it yet.
-pub fn abilities(kind: ProviderKind) -> Option<&'static Abilities> {
+/// What a provider can do.
+pub fn abilities(kind: ProviderKind) -> &'static Abilities {
     match kind {
-        ProviderKind::Stripe => Some(&stripe::ABILITIES),
-        ProviderKind::Recurly => Some(&recurly::ABILITIES),
-        ProviderKind::Simulated => Some(&simulated::ABILITIES),
-        ProviderKind::Chargebee => Some(&chargebee::ABILITIES),
+        ProviderKind::Stripe => &stripe::ABILITIES,
+        ProviderKind::Chargebee => &chargebee::ABILITIES,
+        ProviderKind::Recurly => &recurly::ABILITIES,
+        ProviderKind::Simulated => &simulated::ABILITIES,
     }
 }
 

@@ -59,7 +59,7 @@ impl Cases {
     async fn look(&self, due: Stored<Case>) -> bool {
         let lock = request_lock::recovery(&due.id);
         let Ok(lease) = self.leases.acquire(&lock, crate::NAME, "recovery_step").await else { return false };
-        let outcome = match lease.during(self.go_on(&due)).await {
+        let outcome = match Box::pin(lease.during(self.go_on(&due))).await {
             Ok(outcome) => outcome,
             Err(lost) => Err(lost.into()),
         };

@@ -52,6 +52,7 @@ fn provider_at(fake: &FakeRecurly, url: &str) -> Arc<dyn Provider> {
         scope: Scope::new("com_1", Mode::Test),
         base_url: Some(url.to_owned()),
         key: Some(fake.key()),
+        site: None,
         account: None,
         webhook_secrets: vec!["the next one".into(), fake.webhook_secret()],
     };

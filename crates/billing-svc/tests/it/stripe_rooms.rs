@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use billing_svc::Rooms;
 use billing_svc::connections::{Addresses, Keys, Opener, Status, SyncState};
 use billing_svc::inbound::Call;
 use billing_svc::offer::{self, Audience, CodePolicy, Draft, Limits, Purpose, Stacking, Terms};
@@ -11,7 +10,9 @@ use billing_svc::redemption;
 use billing_svc::secrets::Vault;
 use billing_svc::subscription::State;
 use billing_svc::upstream::Directory;
+use billing_svc::{Keeping, Rooms};
 use connect::http::{Http, Settings};
+use connect::objects::Objects;
 use kit::locale::LocalText;
 use kit::{Actor, Caller, Mode, PageRequest, Role, Scope};
 use serde_json::json;
@@ -49,7 +50,8 @@ async fn a_company_at_stripe_is_read_in_kept_and_kept_up_to_date() {
     let vault = Vault::new(&[kit::caller::SigningKey::new_seed()]).unwrap();
     let directory = Directory::fixed([("cpk_1".to_owned(), "com_1".to_owned())]);
     let url = Addresses { stripe: Some(fake.url().to_owned()), ..Addresses::default() };
-    let rooms = Rooms::open(&db, clock, vault, opener, url, directory).await.unwrap();
+    let keeping = Keeping { objects: Objects::memory(), timeline_days: 1_000 };
+    let rooms = Rooms::open(&db, clock, vault, opener, url, directory, keeping).await.unwrap();
     tokio::spawn(rooms.inserts.clone().run(CancellationToken::new()));
     let scope = Scope::new("com_1", Mode::Test);
     let caller = Caller {

@@ -189,7 +189,7 @@ fn said(status: u16, value: Value, more: &[(&'static str, &'static str)]) -> Res
     };
     let own = [("recurly-version", "recurly.v2021-02-25"), ("x-request-id", "fake-request")];
     for (name, value) in own.iter().chain(more) {
-        response.headers_mut().insert(*name, http::HeaderValue::from_static(*value));
+        response.headers_mut().insert(*name, http::HeaderValue::from_static(value));
     }
     response
 }

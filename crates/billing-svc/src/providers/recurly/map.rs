@@ -229,9 +229,9 @@ pub fn coupon(c: &wire::Coupon) -> anyhow::Result<Option<Coupon>> {
 pub fn interval(p: &wire::Plan) -> anyhow::Result<(Interval, u32)> {
     let length = p.interval_length.unwrap_or(1).max(1);
     Ok(match p.interval_unit.as_deref().unwrap_or("months") {
-        "days" if length % 7 == 0 => (Interval::Week, length / 7),
+        "days" if length.is_multiple_of(7) => (Interval::Week, length / 7),
         "days" => (Interval::Day, length),
-        "months" if length % 12 == 0 => (Interval::Year, length / 12),
+        "months" if length.is_multiple_of(12) => (Interval::Year, length / 12),
         "months" => (Interval::Month, length),
         other => bail!("the plan {} bills in {other}, which we do not know", p.code),
     })

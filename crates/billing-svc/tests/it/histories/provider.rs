@@ -76,6 +76,7 @@ impl Books {
             next: None,
             grants: Vec::new(),
             credits: Vec::new(),
+            invoices: Vec::new(),
             reason: None,
             due_at: None,
             done: Vec::new(),

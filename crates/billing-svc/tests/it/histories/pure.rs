@@ -220,7 +220,7 @@ impl World {
             personas: &[],
             used: &self.uses[offer_at],
             ledger: &self.ledgers[customer].body,
-            abilities: billing_svc::providers::abilities(ProviderKind::Simulated),
+            abilities: Some(billing_svc::providers::abilities(ProviderKind::Simulated)),
             now: self.now,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use billing_svc::inbound::Call;
+use billing_svc::inbound::{Call, Filter};
 use billing_svc::offer::{Offer, State as OfferState};
 use billing_svc::providers::simulated::{Contract, Fixture, Fixtures, SIGNATURE};
 use billing_svc::providers::{IdempotencyKey, ProviderKind};
@@ -327,7 +327,13 @@ impl<'a> Company<'a> {
                 w.claim(&r).await.ok();
             }
         }
-        let events = w.rooms.inbound.list(&w.caller, None, &PageRequest::new(200, "")).await.unwrap().items;
+        let events = w
+            .rooms
+            .inbound
+            .list(&w.caller, &Filter::default(), &PageRequest::new(200, ""))
+            .await
+            .unwrap()
+            .items;
         for event in events {
             w.rooms.inbound.replay(&w.caller, &event.id).await.unwrap();
         }

@@ -16,6 +16,7 @@ fn keys(fake: &FakeChargebee, secret: SecretString) -> Keys {
         secret: Some(secret),
         webhook_secret: Some(fake.webhook_secret()),
         account_name: None,
+        region: None,
         site: Some("adafibre-test".into()),
     }
 }

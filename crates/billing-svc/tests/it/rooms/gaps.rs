@@ -27,6 +27,7 @@ async fn company(fake: &FakeStripe, subscribers: usize) -> (World, Vec<String>) 
         secret: Some(fake.key()),
         webhook_secret: Some(fake.webhook_secret()),
         account_name: None,
+        region: None,
         site: None,
     };
     w.rooms.connections.put(&w.caller, keys).await.unwrap();

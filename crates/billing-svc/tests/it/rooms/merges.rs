@@ -6,7 +6,7 @@ use billing_svc::customer_merge::Pair;
 use billing_svc::customers::{Customer, Said, State};
 use billing_svc::offer::{Draft, Limits};
 use billing_svc::providers::ProviderKind;
-use kit::{Coded, PageRequest};
+use kit::PageRequest;
 use store::Stored;
 
 use super::world::{World, draft, percent};
@@ -133,8 +133,8 @@ async fn who_is_erased_leaves_nothing_in_the_records_that_were_merged() {
     w.rooms.merges.forget(&w.scope, &a).await.unwrap();
     for (collection, id) in [("customers", &b), ("customer_merges", &a)] {
         let field = if collection == "customers" { "_id" } else { "body.survivor_id" };
-        let found = w.db.collection::<bson::Document>(collection).find_one(bson::doc! { field: id });
-        let mut found = found.await.unwrap().unwrap();
+        let collection = w.db.collection::<bson::Document>(collection);
+        let mut found = collection.find_one(bson::doc! { field: id }).await.unwrap().unwrap();
         found.remove("_outbox");
         assert!(!format!("{found}").contains("bob"), "{found}");
     }

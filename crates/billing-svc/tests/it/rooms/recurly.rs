@@ -1,7 +1,7 @@
 //! The rooms with Recurly's wire behind them.
 
 use billing_svc::connections::{Keys, Status, SyncState};
-use billing_svc::inbound::{Call, State as EventState};
+use billing_svc::inbound::{Call, Filter, State as EventState};
 use billing_svc::offer::{Draft, Stacking, Terms};
 use billing_svc::providers::ProviderKind;
 use billing_svc::providers::recurly::Region;
@@ -20,6 +20,7 @@ fn keys(fake: &FakeRecurly, secret: SecretString) -> Keys {
         webhook_secret: Some(fake.webhook_secret()),
         account_name: None,
         region: Some(Region::Eu),
+        site: None,
     }
 }
 
@@ -151,7 +152,8 @@ async fn a_signed_webhook_of_recurly_moves_the_mirror_once() {
     let xml = Call { headers: vec![], body: "<new_subscription_notification/>".into(), ..canceled };
     let refused = w.rooms.inbound.receive(&xml).await.err().unwrap();
     assert!(refused.to_string().contains("JSON"), "{refused}");
-    let events = w.rooms.inbound.list(&w.caller, None, &PageRequest::new(50, "")).await.unwrap().items;
+    let events =
+        w.rooms.inbound.list(&w.caller, &Filter::default(), &PageRequest::new(50, "")).await.unwrap().items;
     assert!(events.iter().all(|e| e.body.state == EventState::Processed), "{events:?}");
 }
 

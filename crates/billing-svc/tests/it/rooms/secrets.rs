@@ -18,6 +18,7 @@ async fn connect(w: &World, company: u32) {
         secret: Some("sk_1".into()),
         webhook_secret: Some(webhook_secret()),
         account_name: None,
+        region: None,
         site: None,
     };
     let caller = Caller { scope: Some(scope), ..w.caller.clone() };

@@ -87,10 +87,10 @@ async fn keys_are_tried_first_and_connections_are_each_company_s_own() {
     let w = World::start().await;
     let other = Caller { scope: Some(Scope::new("com_2", Mode::Live)), ..w.caller.clone() };
     assert!(w.rooms.connections.list(&other).await.unwrap().is_empty());
-    let later = w.rooms.connections.put(&other, keys(ProviderKind::Chargebee)).await.err().unwrap();
-    assert_eq!(later.slug(), "provider_not_supported_yet");
-    let keyless = w.rooms.connections.put(&other, keys(ProviderKind::Stripe)).await.err().unwrap();
-    assert_eq!(keyless.slug(), "invalid_request");
+    for kind in [ProviderKind::Stripe, ProviderKind::Chargebee, ProviderKind::Recurly] {
+        let keyless = w.rooms.connections.put(&other, keys(kind)).await.err().unwrap();
+        assert_eq!(keyless.slug(), "invalid_request");
+    }
     w.faults.down(true);
     assert!(w.rooms.connections.put(&other, keys(ProviderKind::Simulated)).await.is_err());
     assert!(w.rooms.connections.list(&other).await.unwrap().is_empty(), "nothing is stored untried");
