@@ -102,7 +102,7 @@ async fn only_a_retention_admin_lets_refunds_out() {
 async fn a_refund_is_for_what_was_paid_within_its_days_and_no_more() {
     let w = World::start().await;
     let now = w.clock.now();
-    let started = |days| kit::time::add_days(now, -days);
+    let started = |days: i64| kit::time::add_days(now, -days);
     let rows = vec![
         Fixture { started_at: started(20), ..row("old") },
         Fixture { started_at: started(5), ..row("fresh") },
