@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use kit::SharedClock;
+use kit::{SharedClock, Timestamp};
 use store::{Leases, Stored};
 use tokio_util::sync::CancellationToken;
 
@@ -94,7 +94,7 @@ impl Gaps {
         for _ in 0..PAGES {
             match provider.events_since(&cursor, from).await {
                 Ok(page) => {
-                    missed += self.keep(read, page.events).await?;
+                    missed += self.keep(read, from, page.events).await?;
                     cursor = page.next;
                     if page.done {
                         break;
@@ -130,12 +130,13 @@ impl Gaps {
             .record(lag.seconds(now) as f64);
     }
 
-    async fn keep(&self, read: &Stored<Connection>, heard: Vec<Heard>) -> Result<u64> {
+    async fn keep(&self, read: &Stored<Connection>, from: Timestamp, heard: Vec<Heard>) -> Result<u64> {
         let (scope, kind) = (&read.scope, read.body.provider);
         let now = self.clock.now();
         let old = now.checked_sub(ON_ITS_WAY).unwrap_or(now);
         let mut missing = Vec::new();
-        for heard in heard {
+        // Looks overlap, and reach behind the sync that brought everything before it.
+        for heard in heard.into_iter().filter(|h| h.fact.occurred_at.as_second() >= from.as_second()) {
             // A provider that keeps no events says what changed: that is no news where the mirror has it.
             let known = match &heard.fact.subscription {
                 Some(id) if heard.raw.is_empty() => self

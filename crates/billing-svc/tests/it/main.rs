@@ -13,6 +13,8 @@ mod histories;
 mod killed;
 mod localstripe;
 mod provider_contract;
+mod provider_contract_money;
+mod provider_contract_told;
 mod recurly;
 mod recurly_sdk;
 mod rooms;

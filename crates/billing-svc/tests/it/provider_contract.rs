@@ -5,12 +5,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use billing_svc::providers::{
-    Act, Change, Cursor, Cut, ExternalId, Fact, IdempotencyKey, InboundCall, Keep, PauseKind, Provider,
-    ProviderError, Rejected, Snapshot, State, SwitchAt, Term,
+    Act, Change, Cursor, Cut, ExternalId, IdempotencyKey, Keep, PauseKind, Provider, ProviderError, Snapshot,
+    State, SwitchAt, Term,
 };
 use jiff::SignedDuration;
 use kit::clock::{Clock, MovedClock};
 use kit::{Currency, Money, Timestamp};
+
+use crate::provider_contract_money::{
+    a_credit_is_given_once_read_back_and_taken_away,
+    a_refund_is_part_of_the_last_payment_given_once_and_read_back,
+};
+use crate::provider_contract_told::{
+    a_call_is_believed_when_signed_and_fresh, what_never_arrived_can_be_asked_for,
+};
 
 /// A provider with something in it. Prices are monthly, in EUR.
 #[async_trait]
@@ -37,7 +45,7 @@ pub trait Rig: Send + Sync {
     }
 }
 
-fn key(name: &str) -> IdempotencyKey {
+pub fn key(name: &str) -> IdempotencyKey {
     IdempotencyKey::new(format!("{name}_{}", kit::id::new("rdm")))
 }
 
@@ -45,15 +53,15 @@ fn quarter_off() -> Act {
     Act::Discount { cut: Cut::percent(25), term: Term::Months(3), keep: Keep::All }
 }
 
-fn in_days(clock: &MovedClock, days: i64) -> Timestamp {
+pub fn in_days(clock: &MovedClock, days: i64) -> Timestamp {
     kit::time::add_days(clock.now(), days)
 }
 
-async fn read(p: &Arc<dyn Provider>, id: &ExternalId) -> Snapshot {
+pub async fn read(p: &Arc<dyn Provider>, id: &ExternalId) -> Snapshot {
     p.subscription(id).await.unwrap()
 }
 
-async fn act(p: &Arc<dyn Provider>, id: &ExternalId, act: Act) -> Snapshot {
+pub async fn act(p: &Arc<dyn Provider>, id: &ExternalId, act: Act) -> Snapshot {
     p.apply(id, &act, &key(act.name())).await.unwrap();
     read(p, id).await
 }
@@ -305,75 +313,6 @@ pub async fn a_term_is_extended_where_that_is_possible(rig: impl Rig) {
     assert_eq!((s.state, s.period_start), (State::Active, Some(until)), "the next period begins there");
 }
 
-pub async fn a_credit_is_given_once_read_back_and_taken_away(rig: impl Rig) {
-    let (p, id) = (rig.provider(), rig.subscription().await);
-    let before = read(&p, &id).await;
-    let five = Money::new(500, Currency::parse("EUR").unwrap());
-    let (credit, once) = (Act::Credit { amount: five }, key("credit"));
-    assert_eq!(p.given(&id, &once).await.unwrap(), None);
-    let first = p.apply(&id, &credit, &once).await.unwrap();
-    let second = p.apply(&id, &credit, &once).await.unwrap();
-    assert!(second.replayed && first.made.is_some() && first.made == second.made);
-    assert_eq!(p.given(&id, &once).await.unwrap(), first.made);
-    assert_eq!(p.given(&id, &key("other")).await.unwrap(), None, "another key gave nothing");
-    let after = read(&p, &id).await;
-    assert_eq!((after.mrr, after.discounts), (before.mrr, before.discounts), "a credit is no lower price");
-    for n in 0..101 {
-        p.apply(&id, &credit, &key(&format!("later_{n}"))).await.unwrap();
-    }
-    assert_eq!(p.given(&id, &once).await.unwrap(), first.made, "also behind many others");
-    let take = Act::TakeCredit { credit: first.made.unwrap(), amount: five };
-    p.apply(&id, &take, &key("take")).await.unwrap();
-    assert_eq!(p.given(&id, &once).await.unwrap(), None);
-    let yen = Act::Credit { amount: Money::new(500, Currency::parse("JPY").unwrap()) };
-    let foreign = p.apply(&id, &yen, &key("foreign")).await;
-    assert!(matches!(foreign, Err(ProviderError::Refused { .. })), "{foreign:?}");
-}
-
-pub async fn a_refund_is_part_of_the_last_payment_given_once_and_read_back(rig: impl Rig) {
-    let (p, id) = (rig.provider(), rig.subscription().await);
-    let eur = |minor| Money::new(minor, Currency::parse("EUR").unwrap());
-    let before = read(&p, &id).await;
-    let today = in_days(rig.clock(), -1);
-    let (part, once) = (Act::Refund { amount: eur(1_500), not_before: today }, key("refund"));
-    if !p.abilities().refund.is_possible() {
-        let refused = p.apply(&id, &part, &once).await;
-        assert!(matches!(refused, Err(ProviderError::NotOffered("refund"))), "{refused:?}");
-        return;
-    }
-    assert_eq!(p.given(&id, &once).await.unwrap(), None);
-    let first = p.apply(&id, &part, &once).await.unwrap();
-    let second = p.apply(&id, &part, &once).await.unwrap();
-    assert!(second.replayed && !first.replayed && first.made.is_some() && first.made == second.made);
-    assert_eq!(p.given(&id, &once).await.unwrap(), first.made);
-    assert_eq!(p.given(&id, &key("other")).await.unwrap(), None, "another key gave nothing");
-    let after = read(&p, &id).await;
-    assert_eq!((after.mrr, after.discounts, after.state), (before.mrr, before.discounts, before.state));
-
-    let nothing = async |amount, not_before, name| {
-        let refused = p.apply(&id, &Act::Refund { amount, not_before }, &key(name)).await;
-        let slug = match &refused {
-            Err(ProviderError::Refused { slug, .. }) => slug.as_str(),
-            _ => "",
-        };
-        assert_eq!(slug, "nothing_to_refund", "{name}: {refused:?}");
-    };
-    nothing(eur(501), today, "more than is left").await;
-    nothing(Money::new(500, Currency::parse("JPY").unwrap()), today, "other currency").await;
-    nothing(eur(500), in_days(rig.clock(), 1), "paid too long ago").await;
-    let rest = Act::Refund { amount: eur(500), not_before: today };
-    p.apply(&id, &rest, &key("rest")).await.unwrap();
-    nothing(eur(1), today, "all is paid back").await;
-
-    // Another invoice is another payment; what was given before is still known by its key.
-    rig.clock().advance(SignedDuration::from_hours(24 * 32));
-    p.apply(&id, &part, &key("next")).await.unwrap();
-    assert_eq!(p.given(&id, &once).await.unwrap(), first.made);
-    let trial = rig.trial_from_the_start().await;
-    let unpaid = p.apply(&trial, &rest, &key("trial")).await;
-    assert!(matches!(unpaid, Err(ProviderError::Refused { .. })), "{unpaid:?}");
-}
-
 pub async fn a_cancellation_at_once_ends_it_and_stays(rig: impl Rig) {
     let (p, id) = (rig.provider(), rig.subscription().await);
     let now = || Act::CancelNow { feedback: Some("too_expensive".into()) };
@@ -482,62 +421,6 @@ pub async fn everything_there_is_comes_once_and_then_what_changed(rig: impl Rig)
         .collect();
     let newest = subscriptions.iter().rev().find(|s| s.id == *touched).unwrap();
     assert_eq!(newest.mrr.minor, 1_500);
-}
-
-pub async fn a_call_is_believed_when_signed_and_fresh(rig: impl Rig) {
-    let (p, id) = (rig.provider(), rig.subscription().await);
-    let (headers, body) = rig.delivery(&id).await;
-    let now = rig.clock().now();
-    let facts = p.verify(&InboundCall { headers: &headers, body: &body, now }).unwrap();
-    assert_eq!(facts.len(), 1);
-    assert_eq!(facts[0].subscription.as_ref(), Some(&id));
-    assert!(!facts[0].id.is_empty() && !facts[0].name.is_empty());
-    let again = p.verify(&InboundCall { headers: &headers, body: &body, now }).unwrap();
-    assert_eq!(again, facts, "the same call is the same fact");
-
-    let refused = |headers: &[(String, String)], body: &[u8], now| {
-        let said = p.verify(&InboundCall { headers, body, now });
-        assert!(matches!(said, Err(Rejected::Signature(_))), "{said:?}");
-    };
-    refused(&[], &body, now);
-    if !rig.signs() {
-        assert!(p.confirms(&facts[0]).await.unwrap(), "what no signature covers can be looked up");
-        let other = Fact { id: "ev_none".into(), ..facts[0].clone() };
-        assert!(!p.confirms(&other).await.unwrap());
-        return;
-    }
-    let mut altered = body.clone();
-    *altered.last_mut().unwrap() = b' ';
-    refused(&headers, &altered, now);
-    refused(&headers, &body, now + SignedDuration::from_secs(301));
-}
-
-pub async fn what_never_arrived_can_be_asked_for(rig: impl Rig) {
-    let (p, id) = (rig.provider(), rig.subscription().await);
-    rig.clock().advance(SignedDuration::from_mins(2));
-    let from = rig.clock().now();
-    act(&p, &id, Act::CancelAtPeriodEnd { feedback: None }).await;
-    let told = async |since: Cursor| {
-        let (mut cursor, mut heard) = (since, Vec::new());
-        loop {
-            let page = p.events_since(&cursor, from).await.unwrap();
-            heard.extend(page.events.into_iter().map(|e| e.fact));
-            cursor = page.next;
-            if page.done {
-                return (heard, cursor);
-            }
-        }
-    };
-    let (first, rest) = told(Cursor::start()).await;
-    assert!(first.iter().any(|f| f.subscription.as_ref() == Some(&id)), "{first:?}");
-    let ids = |facts: &[billing_svc::providers::Fact]| -> HashSet<String> {
-        facts.iter().map(|f| f.id.clone()).collect()
-    };
-    let (again, _) = told(Cursor::start()).await;
-    assert_eq!(ids(&again), ids(&first), "the same events have the same ids");
-    rig.clock().advance(SignedDuration::from_mins(10));
-    let (later, _) = told(rest).await;
-    assert!(ids(&later).is_subset(&ids(&first)), "nothing new happened: {later:?}");
 }
 
 /// Runs every test of the suite on one rig.

@@ -221,10 +221,11 @@ pub fn plain(id: &str) -> Option<&str> {
 
 /// An account: by its id, or by its code (`code-ada@example.com`), which may hold more signs than ids do.
 pub fn account(id: &ExternalId) -> Option<String> {
-    let Some(code) = id.as_str().strip_prefix("code-").filter(|code| !code.is_empty()) else {
-        return plain(id.as_str()).map(str::to_owned);
-    };
-    Some(format!("code-{}", encoded(code)))
+    match id.as_str().strip_prefix("code-") {
+        None => plain(id.as_str()).map(str::to_owned),
+        Some("") => None,
+        Some(code) => Some(format!("code-{}", encoded(code))),
+    }
 }
 
 /// A text as a step of a path.

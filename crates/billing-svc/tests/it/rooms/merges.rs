@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use billing_svc::customer_merge::Pair;
 use billing_svc::customers::{Customer, Said, State};
-use billing_svc::offer::{Draft, Limits};
+use billing_svc::offer::{Draft, Limits, Stacking};
 use billing_svc::providers::ProviderKind;
 use kit::PageRequest;
 use store::Stored;
@@ -67,7 +67,7 @@ async fn every_name_of_the_absorbed_one_leads_to_the_survivor_and_back_after_an_
 async fn limits_count_for_the_united_person_and_for_each_again_after_an_undo() {
     let w = World::start().await;
     let limits = Limits { per_customer: 1, ..Limits::default() };
-    let offer = w.offer(Draft { limits, ..draft(percent(20, 3)) }).await;
+    let offer = w.offer(Draft { limits, stacking: Stacking::Merge, ..draft(percent(20, 3)) }).await;
     let (a, b) = (w.subscriber("ada").await, w.subscriber("bob").await);
     let taken = w.claim(&w.present(&offer, &b).await).await.unwrap();
     // Shown before the merge, taken after it: it counts for whoever the person is then.
