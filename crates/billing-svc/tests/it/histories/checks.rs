@@ -45,7 +45,8 @@ pub fn always(w: &World) {
         let mine = w.redemptions.iter().enumerate().filter(|(of, _)| w.customer(*of) == customer);
         let holding = mine.filter(|(_, r)| r.body.state.holds_limits());
         let mut holding: Vec<_> = holding.map(|(of, _)| format!("red_{of}")).collect();
-        (held.sort(), holding.sort());
+        held.sort();
+        holding.sort();
         assert_eq!(held, holding, "no chance is burnt and none is had twice");
         let merged = (0..w.redemptions.len())
             .any(|of| w.customer(of) == customer && w.redemptions[of].body.stacking == Stacking::Merge);

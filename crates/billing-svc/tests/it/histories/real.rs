@@ -271,7 +271,8 @@ impl<'a> Company<'a> {
             let mine = redemptions.iter().filter(|r| r.body.subscription_id == subscription.id);
             let mut holding: Vec<_> =
                 mine.filter(|r| r.body.state.holds_limits()).map(|r| r.id.clone()).collect();
-            (held.sort(), holding.sort());
+            held.sort();
+            holding.sort();
             assert_eq!(held, holding, "no chance is burnt and none is had twice");
         }
         let mut uses = Vec::new();
