@@ -50,7 +50,9 @@ impl Contract {
             if self.paused_at.is_none() {
                 self.roll_on(until, end);
             }
-            self.grants.retain(|g| g.end.is_none_or(|end| end > until));
+            // What a paused one catches up with is cut as it would have been on its day.
+            let behind = self.paused_at.map_or(until, |_| self.period_end.min(until));
+            self.grants.retain(|g| g.end.is_none_or(|end| end > behind));
             self.ended_at = end;
         }
         self.due_at = self.next_due();
