@@ -111,9 +111,10 @@ impl Contract {
         if self.ended_at.is_some() {
             return None;
         }
-        let ends = self.grants.iter().filter_map(|g| g.end);
+        let runs = self.paused_at.is_none();
+        let ends = self.grants.iter().filter_map(|g| g.end).filter(|end| runs || *end <= self.period_end);
         let dates = [self.resumes_at, self.trial_end, self.cancel_at].into_iter().flatten();
-        let period = Some(self.period_end).filter(|_| self.paused_at.is_none());
+        let period = Some(self.period_end).filter(|_| runs);
         dates.chain(ends).chain(period).min()
     }
 
