@@ -11,10 +11,12 @@ pub mod chargebee;
 mod line;
 pub mod recurly;
 mod replicas;
+mod search;
 mod servers;
 pub mod stripe;
 pub mod workos;
 
 pub use line::Line;
 pub use replicas::Replicas;
+pub use search::{holding, relayed};
 pub use servers::{TestDb, clock, data, eventually, mongo, ports, within};
