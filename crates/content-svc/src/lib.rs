@@ -9,6 +9,7 @@ pub mod error;
 pub mod events;
 pub mod flow_session;
 pub mod offers;
+pub mod privacy;
 pub mod questionnaire;
 pub mod render;
 pub mod rule;
@@ -34,6 +35,8 @@ use card_elements::{CardElements, ElementStore};
 use cards::Cards;
 use flow_session::{FlowSessions, FlowStore, Tokens, Upstreamed};
 use offers::Offers;
+use personal::Desk;
+use privacy::{ContentHolder, Evidences};
 use questionnaire::Questionnaires;
 use template::Templates;
 use versioned::{Content, ObjectStore, Objects};
@@ -59,6 +62,11 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let companies = companies::Companies::open(&db, clock.clone()).await?;
     let told = Arc::new(companies::Listener(companies.clone()));
     let visits = FlowStore::open(&db, clock.clone()).await?;
+    let holder = ContentHolder { visits: visits.clone(), evidence_days: config.evidence_days };
+    let desk = Desk::open("content-svc", &db, clock.clone(), Arc::new(holder)).await?;
+    let receipts = desk.receipts.clone();
+    let evidences = Evidences { visits: visits.clone(), receipts, clock: clock.clone() };
+    let (cron_db, cron_clock) = (db.clone(), clock.clone());
     let billing = Arc::new(Upstreamed(upstreams));
     let viewer = WorkflowViewer::new(rooms.workflows.clone(), visits.clone(), billing.clone());
     let merged = Arc::new(flow_session::Listener(visits.clone()));
@@ -71,16 +79,23 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         clock,
     );
     let bus = bus::Bus::connect(&config.data).await?;
-    let collections =
-        vec!["questionnaires", "card_elements", "cards", "templates", "workflows", "flow_sessions"];
+    let collections = vec![
+        "questionnaires",
+        "card_elements",
+        "cards",
+        "templates",
+        "workflows",
+        "flow_sessions",
+        personal::COLLECTION,
+    ];
     let (remembering, ready_db, heard, listened) = (rooms.clone(), db.clone(), bus.clone(), bus.clone());
-    let followed = bus.clone();
+    let (followed, ordered) = (bus.clone(), bus.clone());
     let check = kit::service::Check {
         is_unary: proto::check::is_unary,
         message: proto::check::message,
         rules: proto::check::rules,
     };
-    Ok(kit::Service::new("content-svc")
+    let service = kit::Service::new("content-svc")
         .verified_by(verifier)
         .checked_by(check)
         .described_by(proto::DESCRIPTORS)
@@ -99,10 +114,18 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .task("caches", move |stop| {
             heard.overhear("content", move |heard| events::drop_remembered(&remembering, &heard), stop)
         })
+        .task("evidence", move |stop| {
+            let let_go = move |_due| {
+                let evidences = evidences.clone();
+                async move { evidences.let_go().await.map(drop).map_err(anyhow::Error::from) }
+            };
+            store::cron::every(cron_db, cron_clock, "evidence", "*/10 * * * *", let_go, stop)
+        })
         .ready("mongodb", move || {
             let db = ready_db.clone();
             async move { store::ready(&db).await }
-        }))
+        });
+    Ok(desk.serve(service, &ordered))
 }
 
 /// The authoring rooms, and what the engine reads from.

@@ -132,6 +132,7 @@ impl FlowSessions {
             continue_url: None,
             wished_at: None,
             ended_at: None,
+            held: None,
         };
         for decision in why {
             session.note(now, decision);

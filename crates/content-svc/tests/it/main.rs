@@ -11,6 +11,7 @@ mod authoring;
 mod demo;
 mod flow;
 mod hosted;
+mod privacy;
 mod service;
 mod shapes;
 mod versions;
