@@ -168,7 +168,6 @@ async fn invariant_11_an_erasure_leaves_nothing_personal_in_any_service_and_a_re
     let content = receipts.iter().find(|r| r["service"] == "content-svc").unwrap();
     assert_eq!(content["held"][0]["count"], 1, "the wish to cancel is evidence: {held}");
     assert!(held["held_until"].is_string() && held["note"] == "", "{held}");
-    println!("{held:#}");
 
     eventually("nothing being left of the person", async || {
         world.data.holding(&all).await.is_empty().then_some(())
