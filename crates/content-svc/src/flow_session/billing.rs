@@ -271,8 +271,8 @@ fn candidate(seen: pb::OfferEligibility) -> Option<Candidate> {
         Some(Kind::Contact(pb::ContactTerms { url, .. }) | Kind::Redirect(pb::RedirectTerms { url })) => url,
         _ => String::new(),
     };
-    let text = text(offer.text);
-    Some(Candidate { offer_id: offer.id, name: offer.name, kind, text, url, eligible, reasons })
+    let (terms_text, text) = (text(offer.terms_text), text(offer.text));
+    Some(Candidate { offer_id: offer.id, name: offer.name, kind, text, terms_text, url, eligible, reasons })
 }
 
 fn text(given: Option<proto::common::LocalText>) -> LocalText {
