@@ -9,8 +9,13 @@
 
 mod authoring;
 mod demo;
+mod durable;
+mod files;
 mod flow;
 mod hosted;
+mod previews;
+mod regions;
+mod responses;
 mod service;
 mod shapes;
 mod versions;

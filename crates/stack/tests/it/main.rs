@@ -15,6 +15,7 @@ mod a_trace_holds_every_hop;
 mod any_service_may_die;
 mod companies_do_not_see_each_other;
 mod company;
+mod content_is_made;
 mod customers_become_one;
 mod faults;
 mod ids_of_others;
