@@ -253,6 +253,15 @@ impl FakeStripe {
         deliver(&self.shared, &mut inner);
     }
 
+    /// The customer's bank takes the last payment back; the dispute's id.
+    pub fn dispute(&self, subscription: &str) -> String {
+        let now = self.shared.clock.now();
+        let mut inner = self.shared.lock();
+        let dispute = invoices::dispute(&mut inner.world, subscription, now);
+        deliver(&self.shared, &mut inner);
+        dispute["id"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The newest event of a type, as it would be delivered now: signature header and body.
     pub fn delivery(&self, kind: &str) -> Option<(String, String)> {
         let inner = self.shared.lock();
