@@ -178,6 +178,12 @@ impl Tools {
         let paces = connect::pace::Paces::new(clock.clone());
         Self { http, paces, clock, books: None }
     }
+
+    /// The same at another pace, such as one whose clock runs faster.
+    #[must_use]
+    pub fn paced(self, paces: connect::pace::Paces) -> Self {
+        Self { paces, ..self }
+    }
 }
 
 /// The adapter for a connection.

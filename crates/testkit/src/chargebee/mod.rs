@@ -3,6 +3,7 @@
 //! is marked "assumed".
 
 mod api;
+mod invoices;
 mod params;
 mod server;
 mod subscriptions;
@@ -182,6 +183,13 @@ impl FakeChargebee {
         let mut inner = self.shared.lock();
         inner.world.settle(self.shared.clock.now());
         inner.world.get("subscription", id).cloned()
+    }
+
+    /// Everything of a kind, oldest first: `invoice`, `credit_note`.
+    pub fn all(&self, kind: &str) -> Vec<Value> {
+        let mut inner = self.shared.lock();
+        inner.world.settle(self.shared.clock.now());
+        inner.world.all(kind).into_iter().cloned().collect()
     }
 
     /// Changes fields of a subscription behind everybody's back: no event tells of it.

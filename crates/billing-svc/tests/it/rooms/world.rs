@@ -120,7 +120,7 @@ impl World {
         let settings = Settings { private_networks: true, timeout, ..Settings::default() };
         let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(clock.clone()));
         world.clock = clock.clone();
-        let tools = tools.await.unwrap();
+        let tools = tools.await.unwrap().paced(crate::chargebee::hurried());
         world.rooms = Self::rooms(&world.db, &world.clock, &tools, &world.faults, addresses).await;
         world
     }
