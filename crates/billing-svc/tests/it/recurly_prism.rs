@@ -46,6 +46,8 @@ async fn play(rig: &RecurlyRig) {
     apply(&id, Act::ExtendTerm { until: later }).await;
     apply(&trial, Act::ExtendTrial { until: later }).await;
     apply(&trial, Act::ExtendTrial { until: rig.clock().now() }).await;
+    let yesterday = kit::time::add_days(rig.clock().now(), -1);
+    apply(&id, Act::Refund { amount: eur(500), not_before: yesterday }).await;
     let credit = apply(&id, Act::Credit { amount: eur(525) }).await.made.unwrap();
     apply(&id, Act::TakeCredit { credit, amount: eur(525) }).await;
     apply(&id, Act::CancelAtPeriodEnd { feedback: None }).await;
