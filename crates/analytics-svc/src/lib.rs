@@ -9,6 +9,7 @@ mod events;
 pub mod experiment;
 pub mod facts;
 pub mod persona;
+pub mod privacy;
 pub mod product_usage;
 pub mod rules;
 pub mod stats;
@@ -34,6 +35,8 @@ pub use events::{Ears, FAMILIES};
 use experiment::{HoldoutStore, Holdouts};
 use facts::{CustomerStore, Customers};
 use persona::{Boards, Categories, PersonaStore, Personas, Refreshes};
+use personal::Desk;
+use privacy::AnalyticsHolder;
 use product_usage::{Usage, UsageStore};
 use user_events::{EventStore, UserEvents};
 use work::{Doing, Job, Work, WorkStore};
@@ -41,7 +44,7 @@ use work::{Doing, Job, Work, WorkStore};
 /// The service's name: in tokens, logs, database and consumers.
 pub const NAME: &str = "analytics-svc";
 /// The collections whose documents carry events.
-const CARRIERS: [&str; 8] = [
+const CARRIERS: [&str; 9] = [
     "customers",
     "personas",
     "persona_categories",
@@ -50,6 +53,7 @@ const CARRIERS: [&str; 8] = [
     "usage_datasets",
     "holdouts",
     "persona_standings",
+    personal::COLLECTION,
 ];
 /// The largest message taken: a batch of 500 events.
 const LARGEST: usize = 8 * 1024 * 1024;
@@ -69,6 +73,8 @@ pub struct Rooms {
     pub holdouts: Holdouts,
     pub overviews: Overviews,
     pub work: Work,
+    /// Does analytics' part of a privacy request.
+    pub desk: Desk,
     persona_store: PersonaStore,
     clock: SharedClock,
 }
@@ -102,6 +108,8 @@ impl Rooms {
         let usage = Usage::new(usage, customers.clone(), objects, work.clone(), clock.clone());
         let holdouts = HoldoutStore::open(db, clock.clone()).await?;
         let holdouts = Holdouts::new(holdouts, holdout_percent, clock.clone());
+        let holder = AnalyticsHolder { customers: customers.clone(), usage: usage.clone() };
+        let desk = Desk::open(NAME, db, clock.clone(), Arc::new(holder)).await?;
         let overviews = Overviews::new(ReportStore::open(db, clock.clone()).await?, clock.clone());
         Ok(Self {
             events,
@@ -114,6 +122,7 @@ impl Rooms {
             holdouts,
             overviews,
             work,
+            desk,
             persona_store,
             clock,
         })
@@ -236,6 +245,7 @@ fn assemble(rooms: Rooms, db: Database, bus: bus::Bus, verifier: Verifier) -> ki
         service = service.task(family, move |stop| bus.subscribe(NAME, family, ears, stop));
     }
     let (relay_db, relay_bus) = (db.clone(), bus.clone());
+    service = rooms.desk.serve(service, &bus);
     service = service
         .task("outbox", move |stop| store::outbox::relay(relay_db, CARRIERS.to_vec(), relay_bus, stop));
     service

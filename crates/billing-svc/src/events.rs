@@ -133,10 +133,21 @@ impl Stamp<'_> {
         self.event(kind, Data::CustomerMerged(data))
     }
 
-    /// `customer.erased`, for a record that had become part of somebody who was erased.
+    /// `customer.erased`.
     pub fn customer_erased(self) -> Outgoing {
         let data = proto::events::CustomerErased { customer_id: self.subject.to_owned() };
         self.event("customer.erased", Data::CustomerErased(data))
+    }
+
+    /// `privacy.requested`: to every service, this one too.
+    pub fn privacy_requested(self, kind: personal::Kind, whose: &personal::Whose) -> Outgoing {
+        let data = proto::events::PrivacyRequested {
+            request_id: self.subject.to_owned(),
+            kind: kind.as_str().into(),
+            customer_ids: whose.customers.clone(),
+            external_ids: whose.external.clone(),
+        };
+        self.event("privacy.requested", Data::PrivacyRequested(data))
     }
 
     /// `subscription.changed`; `before` is none for one seen for the first time.

@@ -11,6 +11,7 @@ pub mod error;
 mod events;
 pub mod inbound;
 pub mod offer;
+pub mod privacy;
 pub mod providers;
 pub mod recovery;
 pub mod redemption;
@@ -39,6 +40,8 @@ use customer_merge::Merges;
 use customers::Customers;
 use inbound::{Gaps, Inbound, Worker};
 use offer::{Ledgers, Offers};
+use personal::Desk;
+use privacy::{BillingHolder, PrivacyRequests};
 use recovery::{Campaigns, Cases};
 use redemption::Redemptions;
 use store::grouped::Inserter;
@@ -81,6 +84,9 @@ pub struct Rooms {
     /// Writes received events; its `run` is a task of the service.
     pub inserts: Inserter<inbound::Event>,
     pub locks: request_lock::Locks,
+    pub privacy: PrivacyRequests,
+    /// Does billing's own part of a privacy request.
+    pub desk: Desk,
 }
 
 /// Where files are kept, and for how long what.
@@ -146,7 +152,7 @@ impl Rooms {
             customers.clone(),
             subscriptions.clone(),
             redemptions.clone(),
-            ledgers,
+            ledgers.clone(),
             clock.clone(),
         );
         let jobs = Jobs::open(db, clock.clone()).await?;
@@ -164,6 +170,22 @@ impl Rooms {
             jobs.clone(),
             clock.clone(),
         );
+        let privacy = PrivacyRequests::new(
+            privacy::store::RequestStore::open(db, clock.clone()).await?,
+            customers.clone(),
+            merges.clone(),
+            clock.clone(),
+        );
+        let holder = BillingHolder {
+            customers: customers.clone(),
+            merges: merges.clone(),
+            subscriptions: subscriptions.clone(),
+            redemptions: redemptions.clone(),
+            ledgers,
+            cases: cases.clone(),
+            exports: exports.clone(),
+        };
+        let desk = Desk::open(NAME, db, clock.clone(), Arc::new(holder)).await?;
         let entries = timeline::store::EntryStore::open(db, clock.clone()).await?;
         let timeline = Timeline::new(entries, merges.clone(), keeping.timeline_days);
         let syncs = Syncs::new(
@@ -216,6 +238,8 @@ impl Rooms {
             leases,
             inserts,
             locks,
+            privacy,
+            desk,
         })
     }
 }
@@ -286,6 +310,8 @@ fn assemble(
         leases: _,
         inserts,
         locks,
+        privacy,
+        desk,
     } = rooms;
     let connection_room = connections::Rpc { connections, syncs: syncs.clone(), inbound: inbound.clone() };
     let offer_room = offer::Rpc { offers, redemptions: redemptions.clone() };
@@ -305,6 +331,8 @@ fn assemble(
         "recovery_cases",
         "inbound_events",
         "lock_releases",
+        "privacy_requests",
+        personal::COLLECTION,
     ];
     collections.extend(providers::simulated::WITH_EVENTS);
     let (ready_db, ready_bus, heard, told) = (db.clone(), bus.clone(), bus.clone(), timeline.clone());
@@ -315,6 +343,7 @@ fn assemble(
         let (bus, ears) = (bus.clone(), ears.clone());
         service = service.task(family, move |stop| bus.subscribe(NAME, family, ears, stop));
     }
+    let service = with_privacy(service, &desk, privacy, &bus);
     let service = service
         .verified_by(verifier)
         .checked_by(kit::service::Check {
@@ -397,6 +426,27 @@ fn assemble(
         service
             .task(format!("timeline_{family}"), move |stop| bus.subscribe(timeline::NAME, family, ears, stop))
     })
+}
+
+/// Privacy requests: their room, billing's own part, the receipts of all, and asking whoever is silent.
+fn with_privacy(
+    service: kit::Service,
+    desk: &Desk,
+    privacy: PrivacyRequests,
+    bus: &bus::Bus,
+) -> kit::Service {
+    let (bus_of_receipts, ears) = (bus.clone(), Arc::new(privacy::Ears(privacy.clone())));
+    let room = pb::privacy_service_server::PrivacyServiceServer::new(privacy::Rpc(privacy.clone()));
+    desk.serve(service.room(room), bus)
+        .task("privacy_receipts", move |stop| {
+            bus_of_receipts.subscribe(privacy::NAME, personal::FAMILY, ears, stop)
+        })
+        .task("privacy", move |stop| {
+            repeat(stop, SWEEP, move || {
+                let privacy = privacy.clone();
+                async move { privacy.ask_again().await.map(drop) }
+            })
+        })
 }
 
 /// Does something again and again until stopped. An error is logged and the next round tries again.

@@ -10,6 +10,7 @@ pub mod events;
 pub mod flow_session;
 pub mod hosted_page;
 pub mod offers;
+pub mod privacy;
 pub mod questionnaire;
 pub mod region_rule;
 pub mod render;
@@ -36,6 +37,8 @@ use card_elements::{CardElements, ElementStore};
 use cards::Cards;
 use flow_session::{FlowSessions, FlowStore, Tokens, Upstreamed};
 use offers::Offers;
+use personal::Desk;
+use privacy::{ContentHolder, Evidences};
 use questionnaire::{IntakeStore, Questionnaires, Responses};
 use region_rule::{RegionRules, RuleStore};
 use template::Templates;
@@ -65,6 +68,10 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let visits = rooms.visits.clone();
     let rules = RegionRules::new(RuleStore::open(&db, clock.clone()).await?, clock.clone());
     let links = LinkStore::open(&db, clock.clone()).await?;
+    let holder = ContentHolder { visits: visits.clone(), evidence_days: config.evidence_days };
+    let desk = Desk::open("content-svc", &db, clock.clone(), Arc::new(holder)).await?;
+    let receipts = desk.receipts.clone();
+    let evidences = Evidences { visits: visits.clone(), receipts, clock: clock.clone() };
     let billing = Arc::new(Upstreamed(upstreams));
     let viewer = WorkflowViewer::new(rooms.workflows.clone(), visits.clone(), billing.clone());
     let looks =
@@ -91,16 +98,17 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         "workflows",
         "flow_sessions",
         "region_rules",
+        personal::COLLECTION,
     ];
     let (remembering, ready_db, heard, listened) = (rooms.clone(), db.clone(), bus.clone(), bus.clone());
-    let (followed, turns) = (bus.clone(), bus.clone());
-    let (cron_db, checked) = (db.clone(), flows.clone());
+    let (followed, turns, ordered) = (bus.clone(), bus.clone(), bus.clone());
+    let (cron_db, cron_clock, checked) = (db.clone(), clock.clone(), flows.clone());
     let check = kit::service::Check {
         is_unary: proto::check::is_unary,
         message: proto::check::message,
         rules: proto::check::rules,
     };
-    Ok(kit::Service::new("content-svc")
+    let service = kit::Service::new("content-svc")
         .verified_by(verifier)
         .checked_by(check)
         .described_by(proto::DESCRIPTORS)
@@ -129,10 +137,18 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .task("caches", move |stop| {
             heard.overhear("content", move |heard| events::drop_remembered(&remembering, &heard), stop)
         })
+        .task("evidence", move |stop| {
+            let let_go = move |_due| {
+                let evidences = evidences.clone();
+                async move { evidences.let_go().await.map(drop).map_err(anyhow::Error::from) }
+            };
+            store::cron::every(cron_db, cron_clock, "evidence", "*/10 * * * *", let_go, stop)
+        })
         .ready("mongodb", move || {
             let db = ready_db.clone();
             async move { store::ready(&db).await }
-        }))
+        });
+    Ok(desk.serve(service, &ordered))
 }
 
 /// The authoring rooms, and what the engine reads from.

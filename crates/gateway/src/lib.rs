@@ -55,7 +55,7 @@ pub struct Edge {
     pub auth: Authenticator,
     pub csrf: Csrf,
     pub rates: Rates,
-    pub idempotency: Idempotency,
+    pub idempotency: Arc<Idempotency>,
     pub shared: Shared,
     pub live: Live,
     pub plans: Plans,
@@ -79,7 +79,7 @@ impl Edge {
             auth: Authenticator::new(bus.clone()),
             csrf: Csrf::new(&config.common),
             rates: Rates::new(config.rate_scale),
-            idempotency: Idempotency::open(db, clock.clone()).await?,
+            idempotency: Arc::new(Idempotency::open(db, clock.clone()).await?),
             shared: Shared::default(),
             live: Live::default(),
             plans: Plans::of(messages),
@@ -107,7 +107,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let edge = Edge::open(config, clock, &db, &bus).await?;
     let router = router(&edge)?;
     let (quiet, hearing, live, closing) = (edge.clone(), edge.clone(), edge.clone(), edge.clone());
-    let told = bus.clone();
+    let (told, answers, erased) = (bus.clone(), edge.idempotency.clone(), bus.clone());
     let service = heard::FAMILIES.into_iter().fold(kit::Service::new(NAME), |service, family| {
         let (edge, bus) = (edge.clone(), bus.clone());
         service.task(family, move |stop| bus.overhear(family, move |heard| edge.auth.hear(&heard), stop))
@@ -122,6 +122,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
             Ok(())
         })
         .task("live", move |stop| told.overhear(live::FAMILY, move |heard| live.live.hear(&heard), stop))
+        .task("answers", move |stop| erased.subscribe(NAME, "customer", answers, stop))
         .task("streams", move |stop| async move {
             stop.cancelled().await;
             closing.live.closing.cancel();

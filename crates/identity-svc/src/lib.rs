@@ -11,6 +11,7 @@ mod events;
 pub mod global_config;
 pub mod invitation;
 pub mod onboarding_details;
+pub mod privacy;
 pub mod secrets;
 pub mod user_profiles;
 pub mod user_session;
@@ -31,6 +32,7 @@ use db::Db;
 use global_config::{ConfigStore, GlobalConfig, Settings};
 use invitation::Invitations;
 use onboarding_details::{OnboardingDetails, OnboardingStore, Witness};
+use personal::Desk;
 use user_profiles::{People, PeopleStore};
 use user_session::{CodeStore, Keys, Limits, SessionStore, Sessions};
 
@@ -38,7 +40,7 @@ use user_session::{CodeStore, Keys, Limits, SessionStore, Sessions};
 pub const NAME: &str = "identity-svc";
 
 /// The collections whose events are published.
-const COLLECTIONS: [&str; 11] = [
+const COLLECTIONS: [&str; 12] = [
     "companies",
     "people",
     "members",
@@ -50,6 +52,7 @@ const COLLECTIONS: [&str; 11] = [
     "config_changes",
     "onboardings",
     "sso_settings",
+    personal::COLLECTION,
 ];
 
 /// The use cases of all rooms, put together.
@@ -67,6 +70,8 @@ struct Rooms {
     settings: Settings,
     onboarding: OnboardingDetails,
     sso: workos::Room,
+    /// Says what identity keeps of customers.
+    desk: Desk,
 }
 
 impl Rooms {
@@ -127,8 +132,9 @@ impl Rooms {
             sessions: sessions.clone(),
             vault,
             db: handle,
-            clock,
+            clock: clock.clone(),
         };
+        let desk = Desk::open(NAME, db, clock, Arc::new(privacy::IdentityHolder)).await?;
         let sso = Box::pin(workos::Room::open(db, config, sso)).await?;
         Ok(Self {
             companies,
@@ -143,6 +149,7 @@ impl Rooms {
             settings,
             onboarding,
             sso,
+            desk,
         })
     }
 }
@@ -187,6 +194,7 @@ fn assemble(
         settings,
         onboarding,
         sso,
+        desk,
     } = rooms;
     let directory = directory::Directory {
         keys: keys.clone(),
@@ -208,7 +216,7 @@ fn assemble(
         service = service
             .task(format!("onboarding_{family}"), move |stop| bus.subscribe(NAME, family, witness, stop));
     }
-    service
+    desk.serve(service, &bus)
         .verified_by(verifier)
         .checked_by(kit::service::Check {
             is_unary: proto::check::is_unary,

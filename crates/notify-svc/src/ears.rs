@@ -61,8 +61,13 @@ impl Ears {
         match (incoming.kind.as_str(), event.data) {
             ("mail.requested", Some(Data::MailRequested(m))) => self.requested(incoming, m).await?,
             ("customer.upserted", Some(Data::CustomerUpserted(c))) => {
-                let contact =
-                    Contact { email: c.email, name: c.name, locale: c.locale, sequence: event.sequence };
+                let contact = Contact {
+                    email: c.email,
+                    name: c.name,
+                    locale: c.locale,
+                    sequence: event.sequence,
+                    restricted: false,
+                };
                 self.contacts.keep(scope, &c.customer_id, contact).await?;
             }
             ("customer.erased", Some(Data::CustomerErased(c))) => {
@@ -112,6 +117,7 @@ impl Ears {
             values,
             dedupe_key: m.dedupe_key,
             customer_id: None,
+            about: None,
             recovery_of: None,
         };
         self.mails.queue(&incoming.scope, draft).await
@@ -146,6 +152,7 @@ impl Ears {
             template: None,
             values: n.values.map(proto::json::object_from_wire).unwrap_or_default(),
             customer: contact.map(|c| (c.name.clone(), c.masked())),
+            about: Some(n.customer_id).filter(|c| !c.is_empty()),
             value: None,
         };
         self.notifications.tell(scope, &post).await.map(|_| ())
@@ -174,6 +181,7 @@ impl Ears {
             values,
             dedupe_key: key,
             customer_id: Some(customer.to_owned()),
+            about: None,
             recovery_of: recovery_of
                 .map(|subscription| Recovery { subscription, asked_at: incoming.occurred_at }),
         };
@@ -227,6 +235,7 @@ impl Ears {
                 template: None,
                 values: Value::Null,
                 customer: shown,
+                about: Some(f.customer_id.clone()).filter(|c| !c.is_empty()),
                 value,
             };
             self.notifications.tell(scope, &post).await
@@ -282,6 +291,7 @@ impl Ears {
                 "rejected_rows": p.rejected_rows, "failure": p.failure, "next_try": time(p.next_try.as_ref()),
             }),
             customer: None,
+            about: None,
             value: None,
         };
         self.notifications.tell(scope, &post).await.map(|_| ())
@@ -302,6 +312,7 @@ impl Ears {
             template: None,
             values: Value::Null,
             customer: None,
+            about: None,
             value: None,
         };
         self.notifications.tell(scope, &post).await.map(|_| ())

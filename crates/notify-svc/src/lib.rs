@@ -7,6 +7,7 @@ pub mod email;
 pub mod error;
 mod events;
 pub mod notification;
+pub mod privacy;
 pub mod upstream;
 
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use contacts::ContactStore;
 use ears::{Ears, FAMILIES};
 use email::{Files, From, MailStore, Mails, Sender, Smtp, Templates, Worker};
 use notification::{NotificationStore, Notifications};
+use personal::Desk;
+use privacy::NotifyHolder;
 use upstream::Directory;
 
 /// The service's name: in tokens, logs, database and consumers.
@@ -35,6 +38,8 @@ pub struct Rooms {
     pub notifications: Notifications,
     pub ears: Arc<Ears>,
     pub worker: Worker,
+    /// Does notify's part of a privacy request.
+    pub desk: Desk,
 }
 
 impl Rooms {
@@ -59,10 +64,12 @@ impl Rooms {
             directory,
             high_value_minor: config.high_value_minor,
         });
+        let holder = NotifyHolder { contacts: contacts.clone() };
+        let desk = Desk::open(NAME, db, clock.clone(), Arc::new(holder)).await?;
         let from = From::parse(&config.mail_from).context("failed to read RETENTION_MAIL_FROM")?;
         let templates = Arc::new(Templates::new()?);
         let worker = Worker::new(mail_store, contacts, sender, templates, from, wake, clock);
-        Ok(Self { mails, notifications, ears, worker })
+        Ok(Self { mails, notifications, ears, worker, desk })
     }
 }
 
@@ -96,7 +103,7 @@ fn assemble(
     sender: Arc<dyn Sender>,
     verifier: Verifier,
 ) -> kit::Service {
-    let Rooms { mails, notifications, ears, worker } = rooms;
+    let Rooms { mails, notifications, ears, worker, desk } = rooms;
     let mut service = kit::Service::new(NAME)
         .verified_by(verifier)
         .checked_by(kit::service::Check {
@@ -112,10 +119,9 @@ fn assemble(
         service = service.task(family, move |stop| bus.subscribe(NAME, family, ears, stop));
     }
     let (relay_db, relay_bus) = (db.clone(), bus.clone());
-    service
-        .task("outbox", move |stop| {
-            store::outbox::relay(relay_db, vec!["mails", "notifications"], relay_bus, stop)
-        })
+    let told = vec!["mails", "notifications", personal::COLLECTION];
+    desk.serve(service, &bus)
+        .task("outbox", move |stop| store::outbox::relay(relay_db, told, relay_bus, stop))
         .ready("mongodb", move || {
             let db = db.clone();
             async move { store::ready(&db).await }

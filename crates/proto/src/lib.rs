@@ -18,6 +18,7 @@ pub use generated::retention::content::v1 as content;
 pub use generated::retention::events::v1 as events;
 pub use generated::retention::identity::v1 as identity;
 pub use generated::retention::notify::v1 as notify;
+pub use generated::retention::personal::v1 as personal;
 
 /// The compiled `proto/` with options and comments.
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/retention.fds"));

@@ -11,6 +11,7 @@ pub mod chargebee;
 mod line;
 pub mod recurly;
 mod replicas;
+mod search;
 mod servers;
 mod shell;
 pub mod stripe;
@@ -18,5 +19,6 @@ pub mod workos;
 
 pub use line::Line;
 pub use replicas::Replicas;
+pub use search::{holding, relayed};
 pub use servers::{TestDb, clock, data, eventually, mongo, ports, within};
 pub use shell::Shell;

@@ -9,4 +9,4 @@ mod store;
 pub use model::{Heard, Overview, Query, Redemption, SessionTold};
 pub use ops::Overviews;
 pub use rpc::Rpc;
-pub use store::ReportStore;
+pub use store::{ReportStore, SESSIONS};

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::model::{Heard, Query, Redemption, Session, SessionTold, Turn};
 use crate::error::Error;
 
-const SESSIONS: &str = "flow_sessions";
+pub const SESSIONS: &str = "flow_sessions";
 const TURNS: &str = "subscription_turns";
 const REDEMPTIONS: &str = "redemptions";
 /// A document of this id is there: what it holds is newer.
@@ -54,6 +54,8 @@ impl ReportStore {
         let sessions = db.collection::<Document>(SESSIONS);
         let by_start = doc! { "company_id": 1, "mode": 1, "body.started_at": 1 };
         sessions.create_index(index("by_start", by_start)).await.map_err(failed)?;
+        let by_customer = doc! { "company_id": 1, "mode": 1, "body.customer": 1 };
+        sessions.create_index(index("by_customer", by_customer)).await.map_err(failed)?;
         let redemptions = db.collection::<Document>(REDEMPTIONS);
         redemptions.create_index(index("by_session", doc! { "body.session": 1 })).await.map_err(failed)?;
         Ok(Self { db: db.clone(), sessions, clock })

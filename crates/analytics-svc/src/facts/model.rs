@@ -41,6 +41,9 @@ pub struct Customer {
     pub computed_at: Option<Timestamp>,
     #[serde(default)]
     pub erased: bool,
+    /// Kept, and not looked at: by a privacy request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restricted: bool,
     /// What else the person is called since records were merged: ids of ours and of the company's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
@@ -264,6 +267,11 @@ impl Customer {
 
     /// Works the facts out anew, as of `now`.
     pub fn derive(&mut self, now: Timestamp) {
+        if self.restricted {
+            self.facts.clear();
+            self.events.clear();
+            return;
+        }
         let window = now.saturating_sub(SignedDuration::from_hours(24 * 90)).unwrap_or(Timestamp::MIN);
         self.known.failures.retain(|_, f| f.at >= window);
         // A year of offers is compared with the year before.

@@ -95,6 +95,38 @@ impl Customers {
         Ok(told.into_iter().map(to).collect())
     }
 
+    /// Looks at customers no more, or again: they leave their personas, or are sorted anew.
+    pub async fn restrict(&self, scope: &Scope, ids: &[String], restricted: bool) -> Result<(), Error> {
+        let board = self.boards.active(scope).await?;
+        let changes = ids.iter().map(|id| (id.clone(), ())).collect();
+        self.change(scope, &board, changes, |customer, ()| customer.restricted = restricted).await
+    }
+
+    /// What these customers are called in what others sent: further names of the company's, and addresses.
+    pub async fn called(&self, scope: &Scope, ids: &[String]) -> Result<(Vec<String>, Vec<String>), Error> {
+        let (mut names, mut emails) = (Vec::new(), Vec::new());
+        for (_, read) in self.store.get_many(scope, ids).await? {
+            let Customer { external_id, email, aliases, merged, .. } = read.body;
+            names.extend(aliases);
+            names.push(external_id);
+            emails.push(email);
+            if let Some(aside) = merged {
+                names.extend(aside.aliases);
+                names.push(aside.external_id);
+                emails.push(aside.email);
+            }
+        }
+        names.retain(|n| !n.is_empty());
+        emails.retain(|e| !e.is_empty());
+        Ok((names, emails))
+    }
+
+    /// How many of these customers anything is known of.
+    pub async fn not_erased(&self, scope: &Scope, ids: &[String]) -> Result<u64, Error> {
+        let found = self.store.get_many(scope, ids).await?;
+        Ok(found.values().filter(|c| !c.body.erased || c.body.merged.is_some()).count() as u64)
+    }
+
     /// Two customers are one person: what is known of the one is known of the other. Told again, nothing changes.
     pub async fn join(&self, scope: &Scope, m: &Joined) -> Result<(), Error> {
         let board = self.boards.active(scope).await?;
@@ -208,7 +240,7 @@ impl Customers {
     async fn look(&self, scope: &Scope, board: &Board, read: &Stored<Customer>) -> Result<Customer, Error> {
         let now = self.clock.now();
         let mut customer = read.body.clone();
-        if customer.erased {
+        if customer.erased || customer.restricted {
             return Ok(customer);
         }
         let references = references_of(read);
@@ -332,9 +364,10 @@ impl Customers {
     }
 }
 
-/// Puts a customer where the board says. An erased one is nowhere.
+/// Puts a customer where the board says. One who was erased, or is not to be looked at, is nowhere.
 fn settle(customer: &mut Customer, board: &Board, now: Timestamp) -> Moves {
-    let matched = if customer.erased { Vec::new() } else { board.matched(&customer.facts, &customer.events) };
+    let nowhere = customer.erased || customer.restricted;
+    let matched = if nowhere { Vec::new() } else { board.matched(&customer.facts, &customer.events) };
     let moves = customer.settle(&matched, now);
     if customer.erased {
         customer.past.clear();

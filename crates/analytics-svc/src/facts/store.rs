@@ -286,8 +286,8 @@ impl CustomerStore {
         rule: &rules::Rule,
         sample: i32,
     ) -> Result<(u64, Vec<String>, Vec<(String, u64)>), Error> {
-        let taken =
-            doc! { "body.erased": false, "$expr": rules::expression(rule, "body.facts", "body.events") };
+        let mut taken = looked_at();
+        taken.insert("$expr", rules::expression(rule, "body.facts", "body.events"));
         let facet = doc! {
             "size": [{ "$count": "n" }],
             "sample": [{ "$limit": sample }, { "$project": { "_id": 1 } }],
@@ -326,11 +326,11 @@ impl CustomerStore {
         }
         let present = doc! { "$ifNull": ["$body.personas.persona", []] };
         let differs = doc! { "$not": [{ "$setEquals": [matched(board), present] }] };
+        let mut these = looked_at();
+        these.insert("$expr", differs);
         // In the match itself: what stays is never copied.
-        let pipeline = [
-            doc! { "$match": bound(scope, doc! { "body.erased": false, "$expr": differs }) },
-            doc! { "$project": { "version": 1, "body": 1 } },
-        ];
+        let pipeline =
+            [doc! { "$match": bound(scope, these) }, doc! { "$project": { "version": 1, "body": 1 } }];
         let found =
             self.raw.aggregate(pipeline).batch_size(1_000).with_type::<Row>().await.map_err(failed)?;
         let rows = found.map_err(failed);
@@ -408,6 +408,11 @@ fn matched(board: &Board) -> Bson {
         return Bson::Array(Vec::new());
     }
     doc! { "$concatArrays": groups }.into()
+}
+
+/// Who may be in a persona.
+fn looked_at() -> Document {
+    doc! { "body.erased": false, "body.restricted": { "$ne": true } }
 }
 
 fn bound(scope: &Scope, filter: Document) -> Document {

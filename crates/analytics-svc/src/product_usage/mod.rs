@@ -20,4 +20,4 @@ pub use model::{
 pub use ops::{Head, KIND, Usage};
 pub use reader::{Read, Rows, Unreadable};
 pub use rpc::Rpc;
-pub use store::UsageStore;
+pub use store::{ROWS, UsageStore, about};

@@ -120,6 +120,16 @@ pub enum State {
 }
 
 impl State {
+    /// Those after which nothing reads the file but to list its wrong rows.
+    pub const OVER: [Self; 6] = [
+        Self::Rejected,
+        Self::Completed,
+        Self::CompletedWithErrors,
+        Self::Failed,
+        Self::Canceled,
+        Self::Reverted,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -169,6 +179,9 @@ pub struct Upload {
     pub written: u64,
     #[serde(default, with = "store::time::option")]
     pub finished_at: Option<Timestamp>,
+    /// Somebody in the file was erased.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub file_gone: bool,
 }
 
 /// Rows of an upload, by what became of them.

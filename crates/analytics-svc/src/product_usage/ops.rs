@@ -103,6 +103,7 @@ impl Usage {
             inferred: None,
             written: 0,
             finished_at: None,
+            file_gone: false,
         };
         let key = object(scope, &id)?;
         let events = vec![audited(caller, scope, now, "usage_upload", &id, "create")];
@@ -150,6 +151,9 @@ impl Usage {
     /// The wrong rows of an upload, read from its file again.
     pub async fn errors(&self, scope: &Scope, id: &str) -> Result<Vec<RowError>, Error> {
         let upload = self.get(scope, id).await?;
+        if upload.body.file_gone {
+            return Ok(upload.body.errors);
+        }
         let known = self.store.dataset(scope, &upload.body.dataset).await?.map(|d| d.body);
         let Some(dataset) = known.or(upload.body.inferred.clone()) else { return Ok(upload.body.errors) };
         let file = open(&self.objects, scope, id).await?;
@@ -197,6 +201,25 @@ impl Usage {
             self.import(scope, upload).await?;
         }
         Ok(())
+    }
+
+    /// Takes the files of uploads away that are over: somebody in one was erased. The first wrong rows stay listed. How many
+    /// there were.
+    pub async fn drop_files(&self, scope: &Scope) -> Result<u64, Error> {
+        let mut gone = 0;
+        loop {
+            let some = self.store.with_files(scope).await?;
+            if some.is_empty() {
+                return Ok(gone);
+            }
+            for read in some {
+                self.objects.delete(&object(scope, &read.id)?).await?;
+                match self.store.file_gone(scope, &read.id).await {
+                    Ok(()) => gone += 1,
+                    Err(other) => return Err(other),
+                }
+            }
+        }
     }
 
     /// Ends an upload that failed too often.

@@ -15,7 +15,7 @@ use super::reader::Row;
 use crate::error::Error;
 use crate::rules::{Facts, Value};
 
-const ROWS: &str = "usage_rows";
+pub const ROWS: &str = "usage_rows";
 const DUPLICATE: i32 = 11_000;
 /// How many overwriting uploads a row remembers.
 const REMEMBERED: i32 = 20;
@@ -34,7 +34,11 @@ impl Record for Upload {
     const NOUN: &'static str = "upload";
 
     fn indexes() -> Vec<Index> {
-        vec![Index::on(&["body.same_as"]).unique(), Index::on(&["body.dataset", "-_id"])]
+        vec![
+            Index::on(&["body.same_as"]).unique(),
+            Index::on(&["body.dataset", "-_id"]),
+            Index::on(&["body.state", "_id"]),
+        ]
     }
 }
 
@@ -86,6 +90,20 @@ impl UsageStore {
             filter.insert("body.state", state.as_str());
         }
         Ok(self.uploads.list(scope, filter, Sort::Newest, page).await?)
+    }
+
+    /// Uploads that are over and whose files are there.
+    pub async fn with_files(&self, scope: &Scope) -> Result<Vec<Stored<Upload>>, Error> {
+        let over = State::OVER.map(State::as_str);
+        let query = doc! { "body.state": { "$in": over.to_vec() }, "body.file_gone": { "$ne": true } };
+        let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+        Ok(self.uploads.list(scope, query, Sort::Oldest, &page).await?.items)
+    }
+
+    pub async fn file_gone(&self, scope: &Scope, id: &str) -> Result<(), Error> {
+        let update = doc! { "$set": { "body.file_gone": true } };
+        self.uploads.update(scope, id, doc! {}, update, Vec::new()).await?;
+        Ok(())
     }
 
     /// The upload that holds a file already.
@@ -283,6 +301,26 @@ fn read(raw: &RawDocumentBuf) -> Result<(String, Kept), Error> {
     key.clone_into(&mut kept.key);
     period.clone_into(&mut kept.period);
     Ok((id, kept))
+}
+
+/// Rows of these datasets about one of these keys, whatever the period.
+pub fn about(datasets: &[String], keys: &[String]) -> Document {
+    let one = |dataset: &String, key: &String| {
+        let literal: String =
+            key.chars().map(|c| if c.is_alphanumeric() { c.to_string() } else { format!("\\{c}") }).collect();
+        // The range is for the index. A period holds no slash; another key may begin with this one and a slash.
+        doc! { "_id": {
+            "$gte": format!("{dataset}/{key}/"),
+            "$lt": format!("{dataset}/{key}0"),
+            "$regex": format!("^{dataset}/{literal}/[^/]*$"),
+        } }
+    };
+    let rows: Vec<_> = datasets.iter().flat_map(|d| keys.iter().map(move |k| one(d, k))).collect();
+    if rows.is_empty() {
+        doc! { "_id": { "$in": [] } }
+    } else {
+        doc! { "$or": rows }
+    }
 }
 
 /// All rows of a dataset, as a range of ids: `0` is what follows `/`.

@@ -13,4 +13,4 @@ mod store;
 pub use model::{Event, NewEvent, Outcome, Rejected};
 pub use ops::UserEvents;
 pub use rpc::Rpc;
-pub use store::{EventStore, Filter};
+pub use store::{COLLECTION, EventStore, Filter};

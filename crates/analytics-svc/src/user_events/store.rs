@@ -13,6 +13,7 @@ use super::model::Event;
 use crate::error::Error;
 
 const NOUN: &str = "event";
+pub const COLLECTION: &str = "user_events";
 
 /// Which events to list.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +37,7 @@ pub struct EventStore {
 impl EventStore {
     pub async fn open(db: &Database) -> Result<Self, Error> {
         let options = mongodb::options::CollectionOptions::builder().write_concern(WriteConcern::majority());
-        let events = db.collection_with_options::<RawDocumentBuf>("user_events", options.build());
+        let events = db.collection_with_options::<RawDocumentBuf>(COLLECTION, options.build());
         // Lists go by time, rules by customer and name.
         let by_time = doc! { "company_id": 1, "mode": 1, "occurred_at": -1, "_id": -1 };
         let by_customer = doc! { "company_id": 1, "mode": 1, "customer": 1, "name": 1, "occurred_at": -1 };

@@ -11,6 +11,7 @@ mod events;
 mod indexes;
 mod merges;
 mod personas;
+mod privacy;
 mod reports;
 mod rules;
 mod service;

@@ -12,7 +12,7 @@ fn fact(key: &str, op: Op, value: impl Into<Value>) -> Rule {
     Rule::Fact { key: key.into(), test: Operand::Compare { op, value: value.into() } }
 }
 
-fn persona(name: &str, rule: Rule, category: Option<String>) -> Persona {
+pub fn persona(name: &str, rule: Rule, category: Option<String>) -> Persona {
     Persona {
         name: name.into(),
         description: String::new(),
@@ -26,7 +26,7 @@ fn persona(name: &str, rule: Rule, category: Option<String>) -> Persona {
 }
 
 impl World {
-    async fn active(&self, persona: Persona) -> String {
+    pub async fn active(&self, persona: Persona) -> String {
         let (made, _) = self.rooms.personas.create(&self.caller, persona).await.unwrap();
         self.rooms.personas.enter(&self.caller, &made.id, Status::Active).await.unwrap();
         made.id

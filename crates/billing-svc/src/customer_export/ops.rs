@@ -133,8 +133,15 @@ impl Exports {
         let bytes = self.objects.put_stream(&object(scope, id)?, std::pin::pin!(pieces), LARGEST).await;
         let bytes = i64::try_from(bytes.map_err(lost)?).unwrap_or(i64::MAX);
         let next = read.body.ready(rows.load(Ordering::Relaxed), bytes, self.clock.now());
-        self.store.replace(&read, next, Vec::new()).await?;
-        Ok(())
+        match self.store.replace(&read, next, Vec::new()).await {
+            Ok(_) => Ok(()),
+            // Recalled while it was written: the file goes, too.
+            Err(e @ store::Error::Stale(_)) => {
+                self.objects.delete(&object(scope, id)?).await.map_err(lost)?;
+                Err(e.into())
+            }
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// The file a page at a time.
@@ -198,6 +205,16 @@ impl Exports {
             gone += 1;
         }
         Ok(gone)
+    }
+
+    /// Takes back every file of a company, made or being made: somebody in it was erased. How many there were.
+    pub(crate) async fn recall(&self, scope: &Scope) -> Result<u64> {
+        let mut recalled = 0;
+        for read in self.store.standing(scope).await? {
+            self.retire(&read, State::Expired).await?;
+            recalled += 1;
+        }
+        Ok(recalled)
     }
 
     async fn retire(&self, read: &Stored<Export>, state: State) -> Result<()> {

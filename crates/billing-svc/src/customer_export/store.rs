@@ -1,9 +1,9 @@
 //! The queries of exports.
 
 use bson::doc;
-use kit::{Outgoing, Scope, SharedClock, Timestamp};
+use kit::{Outgoing, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
-use store::{Index, Record, Repo, Stored};
+use store::{Index, Record, Repo, Sort, Stored};
 
 use super::model::Export;
 
@@ -12,7 +12,11 @@ impl Record for Export {
     const NOUN: &'static str = "export";
 
     fn indexes() -> Vec<Index> {
-        vec![Index::on(&["body.key"]).unique(), Index::global(&["body.state", "body.expires_at"])]
+        vec![
+            Index::on(&["body.key"]).unique(),
+            Index::on(&["body.state", "_id"]),
+            Index::global(&["body.state", "body.expires_at"]),
+        ]
     }
 }
 
@@ -33,6 +37,13 @@ impl ExportStore {
     /// The one to be had for what is asked.
     pub async fn of_key(&self, scope: &Scope, key: &str) -> Result<Option<Stored<Export>>, store::Error> {
         self.repo.find(scope, doc! { "body.key": key }).await
+    }
+
+    /// Those that are made or being made. There is one per format and filter; nobody has more than a page.
+    pub async fn standing(&self, scope: &Scope) -> Result<Vec<Stored<Export>>, store::Error> {
+        let query = doc! { "body.state": { "$in": ["queued", "running", "ready"] } };
+        let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+        Ok(self.repo.list(scope, query, Sort::Newest, &page).await?.items)
     }
 
     pub async fn insert(

@@ -124,6 +124,7 @@ pub fn unite(
             taken.providers.insert(provider.clone());
         }
     }
+    united.restricted |= absorbed.restricted;
     // Its names belong to the survivor: two records cannot have one.
     kept.external_id = format!("merged-{absorbed_id}");
     kept.links.clear();

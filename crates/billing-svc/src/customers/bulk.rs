@@ -37,12 +37,13 @@ impl Customers {
             .collect();
         let named = self.store.by_externals(scope, &names).await?;
         let named: HashSet<_> = named.iter().flat_map(|c| c.body.names(EXTERNAL)).collect();
+        let forgotten = self.forgotten_of(scope, provider, &seen, &linked, &named).await?;
         let (mut new, mut rest, mut fresh) = (Vec::new(), Vec::new(), HashSet::new());
         for seen in seen {
             let known = linked.get(seen.id.as_str());
             let same =
                 |c: &Customer| with_metadata(c.linked(provider, &seen), &seen, &definitions, now) == *c;
-            if known.is_some_and(|c| same(&c.body)) {
+            if known.is_some_and(|c| same(&c.body)) || forgotten.contains(seen.id.as_str()) {
                 continue;
             }
             let is_new = known.is_none() && !named.contains(external_id(&seen));

@@ -52,6 +52,9 @@ impl Customers {
             }
         }
         let known = self.known(scope, &good).await?;
+        // A file may be older than an erasure: only a customer named alone, over the API, is one anew.
+        let (erased, good) = self.without_forgotten(scope, good, &known).await?;
+        done.errors.extend(erased);
         // The first row of each new customer goes into one insert, everything else on its own way afterwards.
         let mut fresh = HashSet::new();
         let (new, rest): (Vec<_>, Vec<_>) = good.into_iter().partition(|(_, said)| {

@@ -2,6 +2,7 @@
 //! subscriptions; and their attributes. E-mail and name are personal: masked for whoever may not see them.
 
 mod bulk;
+mod erasure;
 mod import;
 mod lifetime;
 mod model;

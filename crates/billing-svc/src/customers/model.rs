@@ -74,6 +74,12 @@ pub struct Customer {
     /// Whose record this became part of. It is kept for an undo, and shown to nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged_into: Option<String>,
+    /// Kept, and not used: by a privacy request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restricted: bool,
+    /// Of one who was erased: the names, unreadable, so that nobody brings the person back by one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<String>,
 }
 
 /// Whose name an external id is, beside those of providers.
@@ -174,6 +180,8 @@ impl Customer {
             lifetime: Lifetime::default(),
             also: Vec::new(),
             merged_into: None,
+            restricted: false,
+            forgotten: Vec::new(),
         }
     }
 

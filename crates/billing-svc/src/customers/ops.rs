@@ -6,6 +6,7 @@ use kit::{Caller, Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
 use serde_json::{Value, json};
 use store::Stored;
 
+use super::erasure::still_there;
 use super::model::{Customer, Definition, Said, Source, attribute_faults};
 use super::store::{CustomerStore, Filter};
 use crate::error::{Error, Result};
@@ -164,6 +165,7 @@ impl Customers {
             return Err(Error::Wrong(wrong));
         }
         let read = self.store.get(scope, id).await?;
+        still_there(&read.body)?;
         if read.version != version {
             return Err(Error::Stale);
         }
@@ -219,6 +221,7 @@ impl Customers {
         let definitions = self.definitions(scope).await?;
         for _ in 0..TRIES {
             let read = self.store.get(scope, id).await?;
+            still_there(&read.body)?;
             let next = f(&read.body);
             if next == read.body {
                 return Ok(read);
@@ -257,6 +260,12 @@ impl Customers {
                 Some(known) => Some(known),
                 None => self.store.by_external(scope, external_id).await?,
             };
+            // A provider does not bring back who was erased.
+            if known.is_none()
+                && let Some(erased) = self.erased_as(scope, provider, seen).await?
+            {
+                return Ok(erased);
+            }
             let written = match known {
                 Some(read) => {
                     let next =

@@ -240,6 +240,8 @@ pub(crate) fn customer_to(
         lifetime,
         also: _,
         merged_into: _,
+        restricted,
+        forgotten: _,
     } = body;
     let personal = |text: String| if mask.is_some() && !text.is_empty() { MASK.to_owned() } else { text };
     // An attribute nobody declared any more counts as personal.
@@ -273,6 +275,7 @@ pub(crate) fn customer_to(
         attribute_origins,
         lifetime_value: mrr.map(|m| money(lifetime.value(m.currency, now))),
         other_external_ids,
+        restricted,
     }
 }
 

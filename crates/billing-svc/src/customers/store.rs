@@ -22,6 +22,7 @@ impl Record for Customer {
             Index::on(&["body.email", "_id"]),
             // A further name belongs to one customer, too.
             Index::on(&["body.also"]).unique().partial(doc! { "body.also": { "$exists": true } }),
+            Index::on(&["body.forgotten"]).partial(doc! { "body.forgotten": { "$exists": true } }),
             Index::on(&["body.merged_into"]).partial(doc! { "body.merged_into": { "$exists": true } }),
         ];
         // A provider's id belongs to one customer; customers without one do not meet in the index.
@@ -234,6 +235,22 @@ impl CustomerStore {
         ids: &[String],
     ) -> Result<Vec<Stored<Customer>>, store::Error> {
         self.repo.get_many(scope, ids).await
+    }
+
+    /// Those who were erased and had one of these names, each as [`super::erasure::unreadable`] writes it.
+    pub async fn forgotten(
+        &self,
+        scope: &Scope,
+        names: &[String],
+    ) -> Result<Vec<Stored<Customer>>, store::Error> {
+        let mut found = Vec::new();
+        for part in names.chunks(kit::page::MAX_LIMIT as usize) {
+            // Named in so many words, so that the index serves, which holds only them.
+            let query = doc! { "body.forgotten": { "$in": part, "$exists": true } };
+            let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+            found.extend(self.repo.list(scope, query, Sort::Newest, &page).await?.items);
+        }
+        Ok(found)
     }
 
     pub async fn by_link(

@@ -229,6 +229,11 @@ impl Event {
         }
     }
 
+    /// Without what the call carried: it is about somebody who was erased.
+    pub fn emptied(&self) -> Self {
+        Self { headers: BTreeMap::new(), raw: Raw::Text(String::new()), ..self.clone() }
+    }
+
     /// After a failure: tried again later, each time later, or given up.
     pub fn failed(&self, error: &str, passing: bool, now: Timestamp) -> Self {
         let attempts = self.attempts + 1;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::model::{About, Event, State};
 use super::store::EventStore;
 use crate::connections::Connections;
-use crate::customers::Customers;
+use crate::customers::{self, Customers};
 use crate::error::{Error, Result};
 use crate::events::Stamp;
 use crate::providers::{ProviderError, ProviderKind};
@@ -115,7 +115,10 @@ impl Worker {
         };
         let ignored = self.ignore(&unknown).await;
         let written = match self.whose(scope, kind, &events).await {
-            Ok(whose) => self.note(&events, &outcome, &whose).await,
+            Ok(whose) => match self.is_erased(scope, kind, &events).await {
+                Ok(erased) => self.note(&events, &outcome, &whose, erased).await,
+                Err(e) => Err(e),
+            },
             Err(e) => Err(e),
         };
         lease.release().await;
@@ -248,8 +251,25 @@ impl Worker {
         Ok(Whose { customer: customer.map(|c| c.id).unwrap_or_default(), ..Whose::default() })
     }
 
+    /// Whether events of one subject are about somebody who was erased: then what they carry is not kept.
+    async fn is_erased(&self, scope: &Scope, kind: ProviderKind, events: &[Stored<Event>]) -> Result<bool> {
+        let Some(first) = events.first() else { return Ok(false) };
+        if let Some(id) = &first.body.customer {
+            return self.customers.is_erased(scope, kind, id).await;
+        }
+        let Some(id) = &first.body.subscription else { return Ok(false) };
+        let Some(s) = self.subscriptions.known(scope, kind, id).await? else { return Ok(false) };
+        Ok(self.customers.get(scope, &s.body.customer_id).await?.body.state == customers::State::Erased)
+    }
+
     /// Writes down what became of the events, and tells of money that went back. One that was put back meanwhile stays put back.
-    async fn note(&self, events: &[Stored<Event>], outcome: &Result<State>, whose: &Whose) -> Result<usize> {
+    async fn note(
+        &self,
+        events: &[Stored<Event>],
+        outcome: &Result<State>,
+        whose: &Whose,
+        erased: bool,
+    ) -> Result<usize> {
         let now = self.clock.now();
         for event in events {
             let next = match outcome {
@@ -269,6 +289,7 @@ impl Worker {
                     event.body.failed(&format!("{}: {e}", e.slug()), passing, now)
                 }
             };
+            let next = if erased { next.emptied() } else { next };
             let stamp =
                 Stamp { scope: &event.scope, subject: &event.id, sequence: event.version + 1, at: now };
             let told = event.body.tells_of_money() && outcome.is_ok();

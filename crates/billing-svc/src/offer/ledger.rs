@@ -72,6 +72,9 @@ pub struct Ended {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     pub grants: Vec<Grant>,
+    /// Nothing is offered: the customer asked that their data is not used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 impl Ledger {
@@ -83,6 +86,10 @@ impl Ledger {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<(), Reason> {
+        if self.withheld {
+            let message = "the customer asked that their data is not used".into();
+            return Err(Reason { code: "customer_restricted", message });
+        }
         let of_offer = self.grants.iter().filter(|g| g.offer_id == offer_id).count();
         if limits.per_customer > 0 && of_offer >= limits.per_customer as usize {
             return Err(Reason {
@@ -126,7 +133,7 @@ impl Ledger {
         };
         let mut grants: Vec<_> = self.grants.iter().cloned().map(end).collect();
         grants.push(grant.clone());
-        Self { grants }
+        Self { grants, ..*self }
     }
 
     /// With what another record of the same person was given.
@@ -135,14 +142,14 @@ impl Ledger {
         let mut grants: Vec<_> =
             self.grants.iter().chain(other.grants.iter().filter(known)).cloned().collect();
         grants.sort_by_key(|g| g.at);
-        Self { grants }
+        Self { grants, withheld: self.withheld || other.withheld }
     }
 
     /// The rest, and the grants of these redemptions.
     pub fn parted(&self, redemptions: &BTreeSet<String>) -> (Self, Self) {
         let (theirs, rest) =
             self.grants.iter().cloned().partition(|g| redemptions.contains(&g.redemption_id));
-        (Self { grants: rest }, Self { grants: theirs })
+        (Self { grants: rest, ..*self }, Self { grants: theirs, ..*self })
     }
 
     /// Without the grant of a redemption that was taken back. `replaced`: what it took the place of is gone at the
@@ -155,6 +162,6 @@ impl Ledger {
             g
         };
         let others = self.grants.iter().filter(|g| g.redemption_id != redemption_id).cloned();
-        Self { grants: others.map(go_on).collect() }
+        Self { grants: others.map(go_on).collect(), ..*self }
     }
 }

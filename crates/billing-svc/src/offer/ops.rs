@@ -49,6 +49,12 @@ impl Ledgers {
         Ok(self.store.own_ledger(scope, customer_id).await?)
     }
 
+    /// Offers the customer nothing any more, or again.
+    pub async fn withhold(&self, scope: &Scope, customer_id: &str, withheld: bool) -> Result<()> {
+        self.own(scope, customer_id).await?;
+        Ok(self.store.withhold(scope, customer_id, withheld).await?)
+    }
+
     /// Takes a claim from the offer's limits; false when they leave no room.
     pub async fn take(
         &self,

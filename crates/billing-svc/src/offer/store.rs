@@ -209,6 +209,17 @@ impl OfferStore {
         }
     }
 
+    /// Says in a ledger that is there whether anything may be offered.
+    pub async fn withhold(
+        &self,
+        scope: &Scope,
+        customer_id: &str,
+        withheld: bool,
+    ) -> Result<(), store::Error> {
+        let update = doc! { "$set": { "body.withheld": withheld } };
+        self.ledgers.update(scope, customer_id, doc! {}, update, Vec::new()).await.map(|_| ())
+    }
+
     pub async fn replace_ledger(
         &self,
         tx: &mut Transaction,

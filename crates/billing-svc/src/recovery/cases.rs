@@ -55,6 +55,12 @@ impl Cases {
             };
             let outcome = match self.store.holding(scope, subscription_id).await? {
                 Some(case) => self.settle(&case, &s).await.map(|_| false),
+                // Whoever asked to be left in peace, or is gone, is not written to.
+                None if s.state == SubscriptionState::PastDue
+                    && self.subscriptions.is_withdrawn(scope, &s.customer_id).await? =>
+                {
+                    return Ok(());
+                }
                 None if s.state == SubscriptionState::PastDue => {
                     // And once more: what moved the subscription since it was read found no case to end.
                     self.open(scope, subscription_id, &s).await.map(|()| true)
@@ -124,6 +130,35 @@ impl Cases {
         let stored = self.store.replace(read, next, events).await?;
         tracing::info!(recovery.id = %read.id, "case {} is {}: {reason}", read.id, state.as_str());
         Ok(stored)
+    }
+
+    /// Stops every case of a customer that runs: nothing further is sent. How many there were.
+    pub(crate) async fn stop_all(&self, scope: &Scope, customer_id: &str, why: &str) -> Result<u64> {
+        let (mut stopped, mut cursor) = (0, String::new());
+        loop {
+            let filter = CaseFilter { customer_id: Some(customer_id.to_owned()), ..CaseFilter::default() };
+            let page = self.store.list(scope, &filter, &PageRequest::new(200, cursor)).await?;
+            for read in page.items.iter().filter(|c| !c.body.state.is_final()) {
+                match self.end(read, State::Stopped, why, true).await {
+                    Ok(ended) => {
+                        stopped += 1;
+                        // The episode may be over already.
+                        let s = self.subscriptions.get(scope, &ended.body.subscription_id).await?;
+                        match self.settle(&ended, &s.body).await {
+                            Ok(_) | Err(Error::Store(store::Error::Stale(_))) => {}
+                            Err(other) => return Err(other),
+                        }
+                    }
+                    // A step was taken meanwhile: whoever asked for this asks again.
+                    Err(Error::Store(store::Error::Stale(_))) => return Err(Error::Busy),
+                    Err(other) => return Err(other),
+                }
+            }
+            match page.next_cursor {
+                Some(next) => cursor = next,
+                None => return Ok(stopped),
+            }
+        }
     }
 
     /// Stops a case: nothing further is sent.

@@ -20,5 +20,5 @@ pub use cases::Cases;
 pub use events::Ears;
 pub use model::{Campaign, Change, Draft, Plan, Status, Step, StepKind};
 pub(crate) use rpc::Rpc;
-pub use store::{CampaignFilter, CaseFilter};
+pub use store::{CampaignFilter, CaseFilter, Membership};
 pub use text::Variable;

@@ -246,6 +246,20 @@ impl Redemptions {
         Ok(lapsed)
     }
 
+    /// Everything a customer was shown and has not answered lapses; how many there were.
+    pub(crate) async fn lapse_all(&self, scope: &Scope, customers: &[String]) -> Result<u64> {
+        let mut lapsed = 0;
+        for read in self.store.open_of(scope, customers).await? {
+            match self.save(&read, read.body.lapsed()?, None).await {
+                Ok(_) => lapsed += 1,
+                // Answered at the last moment.
+                Err(Error::Store(store::Error::Stale(_))) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(lapsed)
+    }
+
     /// The company kept what it promised.
     pub async fn fulfil(&self, caller: &Caller, id: &str, note: &str) -> Result<Stored<Redemption>> {
         let scope = caller.scope()?;

@@ -64,6 +64,17 @@ impl RedemptionStore {
         Ok(self.repo.list(scope, query, Sort::Newest, &PageRequest::new(200, "")).await?.items)
     }
 
+    /// What of customers is still open; nobody is shown more than a page at once.
+    pub async fn open_of(
+        &self,
+        scope: &Scope,
+        customers: &[String],
+    ) -> Result<Vec<Stored<Redemption>>, store::Error> {
+        let query =
+            doc! { "body.customer_id": { "$in": customers }, "body.state": State::Presented.as_str() };
+        Ok(self.repo.list(scope, query, Sort::Newest, &PageRequest::new(200, "")).await?.items)
+    }
+
     pub async fn of_offer(
         &self,
         scope: &Scope,

@@ -8,7 +8,7 @@ use store::{Leases, Stored, Transaction};
 use super::model::{Reading, State, Subscription};
 use super::store::{Filter, SubscriptionStore};
 use crate::connections::Connections;
-use crate::customers::{Customer, Customers};
+use crate::customers::{self, Customer, Customers};
 use crate::error::{Error, Result};
 use crate::events::Stamp;
 use crate::offer::Ledgers;
@@ -222,6 +222,12 @@ impl Subscriptions {
         let saved = self.ledgers.of(scope, customer_id).await?.is_saved(self.clock.now());
         let bodies: Vec<_> = all.into_iter().map(|s| s.body).collect();
         self.customers.follow(scope, customer_id, &bodies, saved).await
+    }
+
+    /// Whether nothing is to be done with a customer's data: the customer was erased, or asked for that.
+    pub(crate) async fn is_withdrawn(&self, scope: &Scope, customer_id: &str) -> Result<bool> {
+        let customer = self.customers.get(scope, customer_id).await?.body;
+        Ok(customer.restricted || customer.state == customers::State::Erased)
     }
 
     /// Whom a cancel flow deals with. `subscription` may be empty where the customer has only one that runs.

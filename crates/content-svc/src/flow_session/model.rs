@@ -178,6 +178,18 @@ pub struct FlowSession {
     /// Whether the subscription holds after the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durable: Option<Durable>,
+    /// Whose it was is erased: kept as evidence only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Hold>,
+}
+
+/// Why a visit is kept whose customer was erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The erasure.
+    pub request_id: String,
+    #[serde(with = "store::time")]
+    pub until: Timestamp,
 }
 
 impl FlowSession {
@@ -219,6 +231,7 @@ impl FlowSession {
             rule: Some(rule),
             heard: Vec::new(),
             durable: None,
+            held: None,
         }
     }
 
@@ -313,6 +326,17 @@ impl FlowSession {
     pub fn can_cancel(&self) -> bool {
         let wished = matches!(self.pending, Some(Pending::Cancel));
         !matches!(self.state, State::Canceled | State::Manual) && !wished && !self.subject.is_leaving()
+    }
+
+    /// As evidence that a wish was heard and what was shown: when and what, the region's rule, the choices. Nothing that
+    /// says who it was: no free words, nothing that was known of the customer.
+    pub fn pseudonymised(&self, hold: Hold) -> Self {
+        let mut left = self.clone();
+        left.known.facts.clear();
+        left.known.answers.retain(|_, answer| !matches!(answer, Answer::Text(_)));
+        left.continue_url = None;
+        left.held = Some(hold);
+        left
     }
 
     /// Takes answers to questions of the page; nothing is taken when one is wrong.

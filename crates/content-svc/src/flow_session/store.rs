@@ -29,6 +29,8 @@ impl Record for FlowSession {
             Index::global(&["body.durable.look_at"])
                 .partial(doc! { "body.durable.look_at": { "$exists": true } }),
             Index::global(&["body.state", "updated_at"]).partial(open),
+            Index::on(&["body.held.request_id"]).partial(doc! { "body.held": { "$exists": true } }),
+            Index::global(&["body.held.until"]).partial(doc! { "body.held": { "$exists": true } }),
         ]
     }
 }
@@ -213,6 +215,39 @@ impl FlowStore {
         self.0.update_many(scope, these, update).await
     }
 
+    /// The visits in which one of these customers said to cancel, by id, after one.
+    pub async fn wished(
+        &self,
+        scope: &Scope,
+        customers: &[String],
+        after: &str,
+    ) -> Result<Vec<Stored<FlowSession>>, store::Error> {
+        let mut query = shelf(customers, true);
+        query.insert("_id", doc! { "$gt": after });
+        Ok(self.0.list(scope, query, Sort::Oldest, &PageRequest::new(200, "")).await?.items)
+    }
+
+    /// What is held for an erasure.
+    pub async fn held_for(
+        &self,
+        scope: &Scope,
+        request: &str,
+    ) -> Result<Vec<Stored<FlowSession>>, store::Error> {
+        let query = doc! { "body.held.request_id": request, "body.held": { "$exists": true } };
+        Ok(self.0.list(scope, query, Sort::Oldest, &PageRequest::new(200, "")).await?.items)
+    }
+
+    /// What need not be held any more, of every company.
+    pub async fn held_until(&self, now: Timestamp) -> Result<Vec<Stored<FlowSession>>, store::Error> {
+        let due = doc! { "$lte": store::time::to_bson(now) };
+        let query = doc! { "body.held.until": due, "body.held": { "$exists": true } };
+        self.0.across().list(query, 200).await
+    }
+
+    pub async fn remove(&self, read: &Stored<FlowSession>) -> Result<(), store::Error> {
+        self.0.remove(&read.scope, &read.id).await.map(drop)
+    }
+
     /// Two customers are one person: the visits of the one are the other's. Done again, there are none left.
     pub async fn join(&self, scope: &Scope, absorbed: &str, survivor: &str) -> Result<(), store::Error> {
         let update = doc! {
@@ -242,6 +277,16 @@ impl FlowStore {
         let query = doc! { "body.open": true, "body.state": state, "updated_at": { "$lt": since } };
         self.0.across().list(query, 200).await
     }
+}
+
+/// The visits of customers, with a wish to cancel or without.
+pub fn shelf(customers: &[String], wished: bool) -> Document {
+    let wish = if wished {
+        doc! { "$ne": Bson::Null }
+    } else {
+        doc! { "$eq": Bson::Null }
+    };
+    doc! { "body.customer_id": { "$in": customers }, "body.wished_at": wish }
 }
 
 fn trodden(row: &Document) -> Option<Trodden> {

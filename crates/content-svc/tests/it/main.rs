@@ -14,6 +14,7 @@ mod files;
 mod flow;
 mod hosted;
 mod previews;
+mod privacy;
 mod regions;
 mod responses;
 mod service;

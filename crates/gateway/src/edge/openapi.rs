@@ -340,6 +340,17 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
         }),
     );
     add(
+        "/v1/privacy/requests/{id}/file",
+        "get",
+        json!({
+            "operationId": "Privacy_Download", "tags": ["Privacy"],
+            "security": [{ "person": [] }, { "api_key": [] }], "x-roles": ["ret_admin"], "x-scopes": ["privacy:write"],
+            "summary": "What every service keeps of the customer of a completed request for access: service → kind of record → records.",
+            "parameters": [{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }],
+            "responses": { "200": { "description": "The records.", "content": { "application/json": {} } } },
+        }),
+    );
+    add(
         "/v1/usage/uploads",
         "post",
         json!({

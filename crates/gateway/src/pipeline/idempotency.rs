@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_lc_rs::digest;
 use axum::body::Body;
 use axum::response::Response;
 use bson::doc;
+use bus::{Handler, Incoming, Outcome};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -44,6 +46,9 @@ struct Kept {
     expires_at: Timestamp,
     #[serde(default)]
     answer: Option<Answer>,
+    /// The customers whose ids stand in the answer: it is not kept longer than they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    about: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,7 +65,11 @@ impl Record for Kept {
     const NOUN: &'static str = "idempotency key";
 
     fn indexes() -> Vec<Index> {
-        vec![Index::on(&["body.key"]).unique(), Index::global(&["body.expires_at"]).ttl(Duration::ZERO)]
+        vec![
+            Index::on(&["body.key"]).unique(),
+            Index::on(&["body.about"]).partial(doc! { "body.about": { "$exists": true } }),
+            Index::global(&["body.expires_at"]).ttl(Duration::ZERO),
+        ]
     }
 }
 
@@ -107,6 +116,7 @@ impl Idempotency {
             begun_at: begun,
             expires_at: begun + KEPT,
             answer: None,
+            about: Vec::new(),
         };
         let mine = match self.repo.insert(&scope, kit::id::new("idm"), fresh.clone(), Vec::new()).await {
             Ok(mine) => mine,
@@ -182,15 +192,67 @@ impl Idempotency {
             let text = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
             let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
             let etag = text(header::ETAG);
+            let about = customers_in(&bytes);
             let body = bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: bytes.to_vec() };
             let answer = Answer { status: head.status.as_u16(), content_type, body, etag };
-            let kept = Kept { answer: Some(answer), ..mine.body.clone() };
+            let kept = Kept { answer: Some(answer), about, ..mine.body.clone() };
             if let Err(e) = self.repo.replace(&mine, kept, Vec::new()).await {
                 tracing::warn!(error = %e, "an idempotent answer was not kept: {e}");
             }
         }
         Ok(Response::from_parts(head, Body::from(bytes)))
     }
+}
+
+#[async_trait]
+impl Handler for Idempotency {
+    /// Somebody was erased: answers that speak of them are not given again.
+    async fn handle(&self, batch: &[Incoming]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for incoming in batch {
+            let done = match incoming.kind.as_str() {
+                "customer.erased" => self.forget(&incoming.scope, &incoming.subject).await,
+                _ => Ok(()),
+            };
+            outcomes.push(done.map_or_else(|e| Outcome::Retry(e.to_string()), |()| Outcome::Done));
+        }
+        outcomes
+    }
+}
+
+impl Idempotency {
+    async fn forget(&self, scope: &Scope, customer: &str) -> store::Result<()> {
+        let problem = Problem::new(410, "customer_erased", "the customer this was about was erased");
+        let body = problem.respond("").into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+        let answer = Answer {
+            status: problem.status,
+            content_type: "application/problem+json".into(),
+            body: bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: body.to_vec() },
+            etag: None,
+        };
+        let answer = store::transaction::bson(&answer)?;
+        let about = doc! { "body.about": { "$eq": customer, "$exists": true } };
+        self.repo.update_many(scope, about, doc! { "$set": { "body.answer": answer } }).await.map(drop)
+    }
+}
+
+/// The ids of customers in an answer.
+fn customers_in(body: &[u8]) -> Vec<String> {
+    fn look(value: &serde_json::Value, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::String(text) if kit::id::is("cus", text) => found.push(text.clone()),
+            serde_json::Value::Array(all) => all.iter().for_each(|v| look(v, found)),
+            serde_json::Value::Object(fields) => fields.values().for_each(|v| look(v, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(value) = serde_json::from_slice(body) {
+        look(&value, &mut found);
+    }
+    found.sort();
+    found.dedup();
+    found
 }
 
 enum Earlier {

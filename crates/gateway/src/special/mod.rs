@@ -7,6 +7,7 @@ pub mod docs;
 pub mod hosted;
 pub mod inbound;
 pub mod live;
+pub mod privacy;
 pub mod scan;
 pub mod sso;
 pub mod ui;
@@ -37,6 +38,7 @@ pub fn routes(edge: &Arc<Edge>) -> Router {
         .merge(hosted::routes(edge))
         .merge(inbound::routes(edge))
         .merge(live::routes(edge))
+        .merge(privacy::routes(edge))
         .merge(sso::routes(edge))
 }
 

@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub const SECRET: &str = "rsk_live_0123456789abcdef0123456789abcdef";
 pub const FLOW: &str = "flow-token-of-a-customer";
 
-const SCOPES: [&str; 8] = [
+const SCOPES: [&str; 9] = [
     "events:write",
     "usage:write",
     "customers:read",
@@ -34,6 +34,7 @@ const SCOPES: [&str; 8] = [
     "content:read",
     "analytics:read",
     "redemptions:write",
+    "privacy:write",
 ];
 
 /// What stands behind the gateway.

@@ -32,9 +32,12 @@ impl ContactStore {
 
     /// Keeps a contact, unless a newer one is there.
     pub async fn keep(&self, scope: &Scope, customer: &str, contact: Contact) -> Result<(), store::Error> {
-        let body = store::transaction::bson(&contact)?;
         let older = doc! { "body.sequence": { "$lte": contact.sequence } };
-        let update = doc! { "$set": { "body": body } };
+        // Field by field: that somebody is not to be written to is nobody's word but a privacy request's.
+        let Contact { email, name, locale, sequence, restricted: _ } = &contact;
+        let update = doc! { "$set": {
+            "body.email": email, "body.name": name, "body.locale": locale, "body.sequence": *sequence,
+        } };
         if self.contacts.update(scope, customer, older, update, Vec::new()).await?.is_some() {
             return Ok(());
         }
@@ -45,7 +48,30 @@ impl ContactStore {
         }
     }
 
-    pub async fn forget(&self, scope: &Scope, customer: &str) -> Result<(), store::Error> {
-        self.contacts.remove(scope, customer).await.map(|_| ())
+    /// Nothing of the contact stays, whatever was said before and comes late. Whether there was anything.
+    pub async fn forget(&self, scope: &Scope, customer: &str) -> Result<bool, store::Error> {
+        let known = self.get(scope, customer).await?.is_some_and(|c| c != Contact::erased());
+        self.contacts.upsert(scope, customer.to_owned(), Contact::erased(), Vec::new()).await?;
+        Ok(known)
+    }
+
+    /// Whether somebody may be written to.
+    pub async fn restrict(
+        &self,
+        scope: &Scope,
+        customer: &str,
+        restricted: bool,
+    ) -> Result<(), store::Error> {
+        let update = doc! { "$set": { "body.restricted": restricted } };
+        if self.contacts.update(scope, customer, doc! {}, update.clone(), Vec::new()).await?.is_some() {
+            return Ok(());
+        }
+        let unknown = Contact { restricted, ..Contact::default() };
+        match self.contacts.insert(scope, customer.to_owned(), unknown, Vec::new()).await {
+            Err(store::Error::Duplicate(_)) => {
+                self.contacts.update(scope, customer, doc! {}, update, Vec::new()).await.map(drop)
+            }
+            other => other.map(drop),
+        }
     }
 }

@@ -42,6 +42,8 @@ pub struct Draft {
     pub dedupe_key: String,
     /// The customer it goes to, so that erasure finds it.
     pub customer_id: Option<String>,
+    /// The customer it speaks of, where it goes to somebody else.
+    pub about: Option<String>,
     /// The subscription whose payment it asks for: it is not sent once that one is paid or canceled.
     pub recovery_of: Option<Recovery>,
 }
@@ -64,6 +66,8 @@ pub struct Mail {
     pub values: String,
     pub dedupe_key: String,
     pub customer_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     pub recovery_of: Option<String>,
     /// For a mail of recovery.
     #[serde(default, with = "store::time::option")]
@@ -82,7 +86,8 @@ pub struct Mail {
 
 impl Mail {
     pub fn new(draft: Draft, now: Timestamp) -> Self {
-        let Draft { template, to, locale, from_name, values, dedupe_key, customer_id, recovery_of } = draft;
+        let Draft { template, to, locale, from_name, values, dedupe_key, customer_id, about, recovery_of } =
+            draft;
         Self {
             template,
             to,
@@ -91,6 +96,7 @@ impl Mail {
             values: values.to_string(),
             dedupe_key,
             customer_id,
+            about,
             asked_at: recovery_of.as_ref().map(|r| r.asked_at),
             recovery_of: recovery_of.map(|r| r.subscription),
             state: State::Queued,
@@ -177,6 +183,7 @@ mod tests {
             values: serde_json::json!({ "code": "123456" }),
             dedupe_key: "k".into(),
             customer_id: None,
+            about: None,
             recovery_of: None,
         };
         Mail::new(draft, Timestamp::UNIX_EPOCH)

@@ -19,6 +19,7 @@ impl Record for Mail {
             Index::global(&["body.next_at"]).partial(doc! { "body.open": true }),
             Index::on(&["body.recovery_of"]).partial(doc! { "body.open": true }),
             Index::on(&["body.customer_id"]),
+            Index::on(&["body.about"]).partial(doc! { "body.about": { "$exists": true } }),
             Index::on(&["body.state", "_id"]),
             Index::global(&["created_at"]).ttl(Duration::from_secs(180 * 24 * 3600)),
         ]

@@ -93,6 +93,8 @@ pub struct Post {
     pub values: serde_json::Value,
     /// The customer it is about, for those who may see who that is, and for the others.
     pub customer: Option<(String, String)>,
+    /// Our id of that customer, so that erasure finds it.
+    pub about: Option<String>,
     pub value: Option<Money>,
 }
 
@@ -106,6 +108,9 @@ pub struct Notification {
     pub link: String,
     pub subject: String,
     pub dedupe_key: String,
+    /// The customer it is about: title and body may name them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     #[serde(default, with = "store::time::option")]
     pub read_at: Option<Timestamp>,
 }

@@ -60,6 +60,7 @@ impl Notifications {
                 link: post.link.clone(),
                 subject: post.subject.clone(),
                 dedupe_key: post.dedupe_key.clone(),
+                about: post.about.clone(),
                 read_at: None,
             };
             self.store.keep(scope, notification, self.clock.now()).await?;
@@ -90,6 +91,7 @@ impl Notifications {
             values,
             dedupe_key: format!("{}/{}", post.dedupe_key, person.user_id),
             customer_id: None,
+            about: post.about.clone(),
             recovery_of: None,
         };
         self.mails.queue(scope, draft).await

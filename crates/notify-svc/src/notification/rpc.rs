@@ -121,6 +121,7 @@ impl NotificationService for Rpc {
             template: None,
             values,
             customer: None,
+            about: None,
             value: None,
         };
         let told = self.notifications.tell(&scope, &post).await;
@@ -130,8 +131,18 @@ impl NotificationService for Rpc {
 
 fn notification(read: Stored<Notification>) -> pb::Notification {
     let Stored { id, created_at, body, .. } = read;
-    let Notification { user_id: _, kind, severity, title, body, link, subject, dedupe_key: _, read_at } =
-        body;
+    let Notification {
+        user_id: _,
+        kind,
+        severity,
+        title,
+        body,
+        link,
+        subject,
+        dedupe_key: _,
+        about: _,
+        read_at,
+    } = body;
     pb::Notification {
         id,
         kind: wire_kind(kind).into(),

@@ -19,6 +19,7 @@ impl Record for Notification {
         vec![
             Index::on(&["body.user_id", "body.dedupe_key"]).unique(),
             Index::on(&["body.user_id", "_id"]),
+            Index::on(&["body.about"]).partial(doc! { "body.about": { "$exists": true } }),
             Index::on(&["body.user_id", "body.read_at", "_id"]),
             Index::global(&["created_at"]).ttl(Duration::from_secs(180 * 24 * 3600)),
         ]

@@ -9,5 +9,6 @@
 
 mod mails;
 mod notifications;
+mod privacy;
 mod sending;
 mod world;

@@ -20,6 +20,7 @@ fn draft(key: &str) -> Draft {
         values: json!({ "code": "111222", "name": "Ada", "minutes": 10 }),
         dedupe_key: key.into(),
         customer_id: None,
+        about: None,
         recovery_of: None,
     }
 }

@@ -78,6 +78,7 @@ pub async fn api_key(admin: &Api, company: &str, mode: &str, name: &str) -> Resu
         "content:read",
         "analytics:read",
         "redemptions:write",
+        "privacy:write",
     ];
     let body = json!({ "name": name, "mode": mode, "scopes": scopes });
     text(&admin.post(&format!("/v1/companies/{company}/api-keys"), body).await?, "/secret")

@@ -10,6 +10,7 @@
 mod a_customer_cancels;
 mod a_customer_is_saved;
 mod a_payment_fails;
+mod a_person_is_forgotten;
 mod a_promise_is_kept_by_hand;
 mod a_trace_holds_every_hop;
 mod any_service_may_die;

@@ -20,7 +20,7 @@ use crate::company::Company;
 use crate::tokens;
 use crate::world::World;
 
-const SCOPES: [&str; 8] = [
+const SCOPES: [&str; 9] = [
     "events:write",
     "usage:write",
     "customers:read",
@@ -29,6 +29,7 @@ const SCOPES: [&str; 8] = [
     "content:read",
     "analytics:read",
     "redemptions:write",
+    "privacy:write",
 ];
 const GRANTS: [&str; 3] = ["product_upload_permitted", "publish_live", "see_personal_data"];
 

@@ -20,7 +20,7 @@ pub use import::{Fixture, FixturePrice, Fixtures};
 pub use model::{Contract, Tariff};
 pub use rpc::{operations, server};
 pub use rules::{No, Outcome};
-pub use store::{Books, WITH_EVENTS};
+pub use store::{ACCOUNTS, Books, WITH_EVENTS, account_id};
 
 use self::store::changed_since;
 use super::{

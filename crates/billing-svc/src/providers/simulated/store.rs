@@ -40,6 +40,13 @@ pub struct Books {
 /// The collections that events ride in: the relay reads them.
 pub const WITH_EVENTS: [&str; 2] = [Account::COLLECTION, Tariff::COLLECTION];
 
+/// Where the customers of the books stand, and under which id.
+pub const ACCOUNTS: &str = Account::COLLECTION;
+
+pub fn account_id(scope: &Scope, external: &str) -> String {
+    id_of(scope, "customer", external)
+}
+
 /// A record's id in the books: a provider's ids are its customers' own, so company and mode belong into it.
 pub fn id_of(scope: &Scope, kind: &str, external: &str) -> String {
     format!("{}:{}:{kind}:{external}", scope.company, scope.mode.as_str())

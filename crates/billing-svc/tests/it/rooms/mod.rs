@@ -13,6 +13,7 @@ mod inbound;
 mod mended;
 mod merges;
 mod offers;
+mod privacy;
 mod recovery;
 mod recurly;
 mod refunds;
