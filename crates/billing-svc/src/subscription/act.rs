@@ -57,7 +57,7 @@ impl Subscriptions {
         wished_at: Option<Timestamp>,
     ) -> Result<Stored<Subscription>> {
         for _ in 0..8 {
-            let now = self.clock.now();
+            let now = self.clocks.machine();
             let at = wished_at.map_or(now, kit::clock::millis);
             let Some(next) = known.body.wished(at, now) else { return Ok(known) };
             let stamp =
@@ -92,7 +92,8 @@ impl Subscriptions {
             return self.note(caller, known, ask.action, key, true).await;
         }
         let known = self.note(caller, known, ask.action, key, false).await?;
-        let begun = known.body.acting.as_ref().map_or_else(|| self.clock.now(), |a| a.at);
+        let now = self.clocks.now(scope).await?;
+        let begun = known.body.acting.as_ref().map_or(now, |a| a.at);
         let months = ask.months.max(1);
         let act = match ask.action {
             Action::Cancel => Act::CancelAtPeriodEnd { feedback: None },
@@ -138,8 +139,9 @@ impl Subscriptions {
         done: bool,
     ) -> Result<Stored<Subscription>> {
         for _ in 0..8 {
-            let now = self.clock.now();
-            let next = if done { known.body.acted(key) } else { known.body.beginning(key, now) };
+            let now = self.clocks.machine();
+            let begins = self.clocks.now(&known.scope).await?;
+            let next = if done { known.body.acted(key) } else { known.body.beginning(key, begins) };
             let stamp =
                 Stamp { scope: &known.scope, subject: &known.id, sequence: known.version + 1, at: now };
             let after = json!({ "state": next.state.as_str() });

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use billing_svc::providers::simulated::{Contract, No, Outcome, Tariff};
+use billing_svc::providers::simulated::{Contract, No, Outcome, Payment, Tariff};
 use billing_svc::providers::{Act, ExternalId, Interval, Receipt, Snapshot, SwitchAt};
 use billing_svc::redemption::{Told, Trouble as Reply};
 use kit::Timestamp;
@@ -66,6 +66,7 @@ impl Books {
             started_at: start,
             anchor: start,
             trial_end: None,
+            trial_told: None,
             period_start: start,
             period_end: kit::time::add_days(start, 30),
             past_due_since: None,
@@ -76,10 +77,12 @@ impl Books {
             next: None,
             grants: Vec::new(),
             credits: Vec::new(),
+            payment: Payment::Ok,
             invoices: Vec::new(),
             reason: None,
             due_at: None,
             done: Vec::new(),
+            news: Vec::new(),
         };
         contract.settle(now);
         if customer + 1 == CUSTOMERS {

@@ -279,6 +279,7 @@ pub fn row(id: &str) -> Fixture {
         quantity: 0,
         trial_end: None,
         past_due_since: None,
+        payment: None,
         attributes: BTreeMap::new(),
     }
 }
