@@ -9,8 +9,8 @@ use crate::providers::mrr;
 
 /// How many invoices a subscription remembers.
 const INVOICES: usize = 24;
-/// On which days after it failed a payment is tried again. When the last try fails, too, the subscription ends.
-const RETRIES: [i64; 3] = [3, 5, 7];
+/// How many days after a try the next one comes: on days 3, 5 and 7. When the last fails, too, the subscription ends.
+const RETRIES: [i64; 3] = [3, 2, 2];
 
 impl Contract {
     /// Writes the invoice of the period that begins then: from credit, and what is left is collected.
@@ -48,9 +48,8 @@ impl Contract {
         if goes {
             (invoice.paid_at, invoice.retry_at) = (Some(at), None);
         } else {
-            let failed_at = *invoice.failed_at.get_or_insert(at);
             let tried = usize::try_from(invoice.attempts).unwrap_or(usize::MAX) - 1;
-            invoice.retry_at = RETRIES.get(tried).map(|days| kit::time::add_days(failed_at, *days));
+            invoice.retry_at = RETRIES.get(tried).map(|days| kit::time::add_days(at, *days));
         }
         let name = match (goes, first) {
             (true, true) => "payment.succeeded",
@@ -96,11 +95,17 @@ impl Contract {
     /// that are still to come.
     pub fn owes(&mut self, since: Timestamp, tried_again: bool, now: Timestamp) {
         for invoice in &mut self.invoices {
-            let days = RETRIES.map(|days| kit::time::add_days(since, days));
-            let past = days.iter().filter(|at| **at <= now).count();
-            (invoice.paid_at, invoice.failed_at) = (None, Some(since));
-            invoice.attempts = u32::try_from(past + 1).unwrap_or(u32::MAX);
-            invoice.retry_at = days.get(past).copied().filter(|_| tried_again);
+            (invoice.paid_at, invoice.attempts) = (None, 1);
+            invoice.retry_at = None;
+            let mut at = since;
+            for days in RETRIES.iter().filter(|_| tried_again) {
+                at = kit::time::add_days(at, *days);
+                if at > now {
+                    invoice.retry_at = Some(at);
+                    break;
+                }
+                invoice.attempts += 1;
+            }
         }
     }
 

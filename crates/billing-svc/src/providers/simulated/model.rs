@@ -162,9 +162,6 @@ pub struct Invoice {
     /// How often its payment was tried.
     #[serde(default)]
     pub attempts: u32,
-    /// When it first failed.
-    #[serde(default, with = "store::time::option")]
-    pub failed_at: Option<Timestamp>,
     /// When it is tried again.
     #[serde(default, with = "store::time::option")]
     pub retry_at: Option<Timestamp>,
@@ -192,7 +189,6 @@ impl Invoice {
             at: Timestamp::UNIX_EPOCH,
             paid_at: None,
             attempts: 0,
-            failed_at: None,
             retry_at: None,
             refunds: Vec::new(),
         }

@@ -245,17 +245,17 @@ fn credit_pays_invoices_first_and_a_card_is_not_asked_for_nothing() {
     c.carry_out(&Act::Credit { amount: eur(2_500) }, "k", None, now()).unwrap();
     c.settle(days(19));
     assert_eq!((c.state(), c.invoices[0].credited, c.credits[0].used), (State::Active, 2_000, 2_000));
-    c.settle(days(47));
+    c.settle(days(50));
     assert_eq!((c.state(), c.invoices[1].credited, c.credits[0].used), (State::PastDue, 500, 2_500));
     let refund = Act::Refund { amount: eur(1), not_before: now() };
-    assert!(c.carry_out(&refund, "r", None, days(47)).is_err(), "no money was paid that could go back");
+    assert!(c.carry_out(&refund, "r", None, days(50)).is_err(), "no money was paid that could go back");
 }
 
 #[test]
 fn a_pause_costs_nothing_and_what_was_to_be_collected_waits_for_its_end() {
     let mut c = contract();
     c.carry_out(&Act::Pause { months: 2, resumes_at: days(70) }, "p", None, now()).unwrap();
-    c.settle(days(80));
+    c.settle(days(75));
     assert_eq!(told(&c), ["70 subscription.resumed"]);
     assert_eq!(
         (c.state(), c.period_start, c.period_end),

@@ -93,8 +93,10 @@ impl Books {
         self.booked.push(Booked { contract, version: 1, disturbed: false });
     }
 
-    fn changed(&mut self, of: usize, contract: Contract) {
+    fn changed(&mut self, of: usize, mut contract: Contract) {
         let booked = &mut self.booked[of];
+        // What is told of it is only where to look.
+        contract.news.clear();
         if contract != booked.contract {
             booked.contract = contract;
             booked.version += 1;
@@ -198,14 +200,27 @@ impl Books {
     /// What somebody else does.
     pub fn foreign(&mut self, of: usize, what: Foreign, nth: usize, now: Timestamp) {
         self.settle(now);
-        self.carry_out(of, &what.act(now), &format!("theirs-{nth}"), now).ok();
+        match what.change(now) {
+            Change::Act(act) => drop(self.carry_out(of, &act, &format!("theirs-{nth}"), now)),
+            Change::Payment(payment) => {
+                let mut contract = self.booked[of].contract.clone();
+                contract.pays(payment, now);
+                self.changed(of, contract);
+            }
+        }
         self.booked[of].disturbed = true;
     }
 }
 
+/// What a change of somebody else's is at the provider.
+pub enum Change {
+    Act(Act),
+    Payment(Payment),
+}
+
 impl Foreign {
-    pub fn act(self, now: Timestamp) -> Act {
-        match self {
+    pub fn change(self, now: Timestamp) -> Change {
+        Change::Act(match self {
             Self::Cancel => Act::CancelAtPeriodEnd { feedback: None },
             Self::UndoCancel => Act::UndoCancel,
             Self::SwitchPlan => {
@@ -213,7 +228,9 @@ impl Foreign {
             }
             Self::Pause => Act::Pause { months: 1, resumes_at: kit::time::add_days(now, 30) },
             Self::Resume => Act::Resume,
-        }
+            Self::CardFails => return Change::Payment(Payment::Fails),
+            Self::CardWorks => return Change::Payment(Payment::Ok),
+        })
     }
 }
 
