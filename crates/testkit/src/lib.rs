@@ -12,9 +12,11 @@ mod line;
 pub mod recurly;
 mod replicas;
 mod servers;
+mod shell;
 pub mod stripe;
 pub mod workos;
 
 pub use line::Line;
 pub use replicas::Replicas;
 pub use servers::{TestDb, clock, data, eventually, mongo, ports, within};
+pub use shell::Shell;

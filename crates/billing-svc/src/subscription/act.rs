@@ -37,9 +37,9 @@ impl Subscriptions {
         if known.body.has_acted(&key) {
             return Ok(known);
         }
-        let known = match ask.action {
-            Action::Cancel => self.note_wish(caller, known, ask.wished_at).await?,
-            _ => known,
+        let known = match ask.action.leaves() {
+            true => self.note_wish(caller, known, ask.wished_at).await?,
+            false => known,
         };
         refuse(ask.action, &known.body)?;
         let lock = request_lock::subscription(id);
@@ -91,17 +91,15 @@ impl Subscriptions {
         if ask.action.is_done(&known.body) {
             return self.note(caller, known, ask.action, key, true).await;
         }
-        let known = self.note(caller, known, ask.action, key, false).await?;
-        let now = self.clocks.now(scope).await?;
-        let begun = known.body.acting.as_ref().map_or(now, |a| a.at);
-        let months = ask.months.max(1);
-        let act = match ask.action {
-            Action::Cancel => Act::CancelAtPeriodEnd { feedback: None },
-            Action::Undo => Act::UndoCancel,
-            Action::Pause => Act::Pause { months, resumes_at: add_months(begun, months) },
-            Action::Resume => Act::Resume,
-        };
         let provider = self.connections.provider(scope, known.body.provider).await?;
+        let now = self.clocks.now(scope).await?;
+        if !provider.abilities().of(&act(ask, now)).is_possible() {
+            let text = format!("the billing provider cannot do this: {}", ask.action.as_str());
+            return Err(Error::Refused("provider_cannot", text));
+        }
+        let known = self.note(caller, known, ask.action, key, false).await?;
+        let begun = known.body.acting.as_ref().map_or(now, |a| a.at);
+        let act = act(ask, begun);
         let external = known.body.external_id.as_str().into();
         match provider.apply(&external, &act, &IdempotencyKey::new(key)).await {
             Ok(_) => {}
@@ -155,6 +153,18 @@ impl Subscriptions {
             }
         }
         Err(Error::Busy)
+    }
+}
+
+/// What is asked of the provider, as of the instant the act began.
+fn act(ask: &Ask, begun: Timestamp) -> Act {
+    let months = ask.months.max(1);
+    match ask.action {
+        Action::Cancel => Act::CancelAtPeriodEnd { feedback: None },
+        Action::CancelNow => Act::CancelNow { feedback: None },
+        Action::Undo => Act::UndoCancel,
+        Action::Pause => Act::Pause { months, resumes_at: add_months(begun, months) },
+        Action::Resume => Act::Resume,
     }
 }
 

@@ -222,6 +222,7 @@ impl Billing for Upstreamed {
             months: 0,
             wished_at: Some(kit::time::to_proto(wished_at)),
             key: format!("flow:{session}"),
+            when: pb::CancelWhen::PeriodEnd.into(),
         };
         let request = match up.request(caller, ACT, asked) {
             Ok(request) => request,
