@@ -161,11 +161,15 @@ impl Event {
         }
     }
 
+    /// One that a provider of this house told without a call.
+    pub fn told(provider: ProviderKind, heard: Heard, at: Timestamp) -> Self {
+        let Heard { fact, raw } = heard;
+        Self::received(provider, fact, BTreeMap::new(), Raw::of(raw.as_bytes()), at)
+    }
+
     /// One that we asked for, as it never arrived.
     pub fn fetched(provider: ProviderKind, heard: Heard, at: Timestamp) -> Self {
-        let Heard { fact, raw } = heard;
-        let raw = Raw::of(raw.as_bytes());
-        Self { fetched: true, ..Self::received(provider, fact, BTreeMap::new(), raw, at) }
+        Self { fetched: true, ..Self::told(provider, heard, at) }
     }
 
     /// Whether others are to hear of money that went back, or may.

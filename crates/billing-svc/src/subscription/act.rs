@@ -57,7 +57,7 @@ impl Subscriptions {
         wished_at: Option<Timestamp>,
     ) -> Result<Stored<Subscription>> {
         for _ in 0..8 {
-            let now = self.clock.now();
+            let now = self.clocks.machine();
             let at = wished_at.map_or(now, kit::clock::millis);
             let Some(next) = known.body.wished(at, now) else { return Ok(known) };
             let stamp =
@@ -92,12 +92,13 @@ impl Subscriptions {
             return self.note(caller, known, ask.action, key, true).await;
         }
         let provider = self.connections.provider(scope, known.body.provider).await?;
-        if !provider.abilities().of(&act(ask, self.clock.now())).is_possible() {
+        let now = self.clocks.now(scope).await?;
+        if !provider.abilities().of(&act(ask, now)).is_possible() {
             let text = format!("the billing provider cannot do this: {}", ask.action.as_str());
             return Err(Error::Refused("provider_cannot", text));
         }
         let known = self.note(caller, known, ask.action, key, false).await?;
-        let begun = known.body.acting.as_ref().map_or_else(|| self.clock.now(), |a| a.at);
+        let begun = known.body.acting.as_ref().map_or(now, |a| a.at);
         let act = act(ask, begun);
         let external = known.body.external_id.as_str().into();
         match provider.apply(&external, &act, &IdempotencyKey::new(key)).await {
@@ -136,8 +137,9 @@ impl Subscriptions {
         done: bool,
     ) -> Result<Stored<Subscription>> {
         for _ in 0..8 {
-            let now = self.clock.now();
-            let next = if done { known.body.acted(key) } else { known.body.beginning(key, now) };
+            let now = self.clocks.machine();
+            let begins = self.clocks.now(&known.scope).await?;
+            let next = if done { known.body.acted(key) } else { known.body.beginning(key, begins) };
             let stamp =
                 Stamp { scope: &known.scope, subject: &known.id, sequence: known.version + 1, at: now };
             let after = json!({ "state": next.state.as_str() });

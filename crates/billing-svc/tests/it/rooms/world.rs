@@ -182,7 +182,8 @@ impl World {
     }
 
     pub async fn import(&self, fixtures: Fixtures) {
-        let imported = self.books.import(&self.scope, fixtures, self.clock.now()).await.unwrap();
+        let now = self.books.now(&self.scope).await.unwrap();
+        let imported = self.books.import(&self.scope, fixtures, now).await.unwrap();
         assert_eq!(imported.errors, []);
     }
 
@@ -202,8 +203,9 @@ impl World {
 
     /// The subscription as the provider has it, whatever fails on demand.
     pub async fn at_provider(&self, external_id: &str) -> Snapshot {
-        let read = self.books.contract(&self.scope, external_id, self.clock.now()).await.unwrap();
-        read.body.snapshot(read.version, self.clock.now())
+        let now = self.books.now(&self.scope).await.unwrap();
+        let read = self.books.contract(&self.scope, external_id, now).await.unwrap();
+        read.body.snapshot(read.version, now)
     }
 
     /// An active offer.
@@ -294,6 +296,7 @@ pub fn row(id: &str) -> Fixture {
         quantity: 0,
         trial_end: None,
         past_due_since: None,
+        payment: None,
         attributes: BTreeMap::new(),
     }
 }
