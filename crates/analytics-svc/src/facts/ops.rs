@@ -105,7 +105,7 @@ impl Customers {
     /// What these customers are called in what others sent: further names of the company's, and addresses.
     pub async fn called(&self, scope: &Scope, ids: &[String]) -> Result<(Vec<String>, Vec<String>), Error> {
         let (mut names, mut emails) = (Vec::new(), Vec::new());
-        for (_, read) in self.store.get_many(scope, ids).await? {
+        for read in self.store.get_many(scope, ids).await?.into_values() {
             let Customer { external_id, email, aliases, merged, .. } = read.body;
             names.extend(aliases);
             names.push(external_id);
