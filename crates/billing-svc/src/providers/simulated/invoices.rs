@@ -17,7 +17,10 @@ impl Contract {
     pub fn charge(&mut self, at: Timestamp) {
         let running = self.grants.iter().filter(|g| g.end.is_none_or(|end| end > at)).map(|g| g.cut);
         let amount = mrr::invoice(self.price, self.quantity, running);
-        let id = format!("in_{}_{}", self.external_id, at.as_second());
+        let id = match self.invoices.iter().filter(|i| i.at == at).count() {
+            0 => format!("in_{}_{}", self.external_id, at.as_second()),
+            n => format!("in_{}_{}_{}", self.external_id, at.as_second(), n + 1),
+        };
         let mut invoice = Invoice { at, ..Invoice::new(id, amount) };
         invoice.credited = self.take_from_credit(amount.minor);
         self.invoices.push(invoice);
