@@ -97,6 +97,7 @@ impl Contract {
     /// An invoice that was in arrears when we began to keep these books: unpaid since then, and tried again by the days
     /// that are still to come.
     pub fn owes(&mut self, since: Timestamp, tried_again: bool, now: Timestamp) {
+        self.past_due_since = Some(since);
         for invoice in &mut self.invoices {
             (invoice.paid_at, invoice.attempts) = (None, 1);
             invoice.retry_at = None;
