@@ -102,7 +102,8 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     ];
     let (remembering, ready_db, heard, listened) = (rooms.clone(), db.clone(), bus.clone(), bus.clone());
     let (followed, turns, ordered) = (bus.clone(), bus.clone(), bus.clone());
-    let (cron_db, cron_clock, checked) = (db.clone(), clock.clone(), flows.clone());
+    let (checked, look_db, look_clock) = (flows.clone(), db.clone(), clock.clone());
+    let (evidence_db, evidence_clock) = (db.clone(), clock);
     let check = kit::service::Check {
         is_unary: proto::check::is_unary,
         message: proto::check::message,
@@ -132,7 +133,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
                 let flows = checked.clone();
                 async move { Ok(flows.check_durability(due).await?) }
             };
-            store::cron::every(cron_db, clock, "durability_check", "23 * * * *", check, stop)
+            store::cron::every(look_db, look_clock, "durability_check", "23 * * * *", check, stop)
         })
         .task("caches", move |stop| {
             heard.overhear("content", move |heard| events::drop_remembered(&remembering, &heard), stop)
@@ -142,7 +143,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
                 let evidences = evidences.clone();
                 async move { evidences.let_go().await.map(drop).map_err(anyhow::Error::from) }
             };
-            store::cron::every(cron_db, cron_clock, "evidence", "*/10 * * * *", let_go, stop)
+            store::cron::every(evidence_db, evidence_clock, "evidence", "*/10 * * * *", let_go, stop)
         })
         .ready("mongodb", move || {
             let db = ready_db.clone();

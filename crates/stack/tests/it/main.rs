@@ -7,6 +7,7 @@
     reason = "a test that cannot go on should stop and say where"
 )]
 
+mod a_clock_is_moved;
 mod a_customer_cancels;
 mod a_customer_is_saved;
 mod a_payment_fails;

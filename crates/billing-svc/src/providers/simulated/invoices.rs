@@ -17,7 +17,10 @@ impl Contract {
     pub fn charge(&mut self, at: Timestamp) {
         let running = self.grants.iter().filter(|g| g.end.is_none_or(|end| end > at)).map(|g| g.cut);
         let amount = mrr::invoice(self.price, self.quantity, running);
-        let id = format!("in_{}_{}", self.external_id, at.as_second());
+        let id = match self.invoices.iter().filter(|i| i.at == at).count() {
+            0 => format!("in_{}_{}", self.external_id, at.as_second()),
+            n => format!("in_{}_{}_{}", self.external_id, at.as_second(), n + 1),
+        };
         let mut invoice = Invoice { at, ..Invoice::new(id, amount) };
         invoice.credited = self.take_from_credit(amount.minor);
         self.invoices.push(invoice);
@@ -94,6 +97,7 @@ impl Contract {
     /// An invoice that was in arrears when we began to keep these books: unpaid since then, and tried again by the days
     /// that are still to come.
     pub fn owes(&mut self, since: Timestamp, tried_again: bool, now: Timestamp) {
+        self.past_due_since = Some(since);
         for invoice in &mut self.invoices {
             (invoice.paid_at, invoice.attempts) = (None, 1);
             invoice.retry_at = None;

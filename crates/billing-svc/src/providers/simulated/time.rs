@@ -113,10 +113,10 @@ impl Contract {
 
     /// Ends a pause. Periods that would have begun in it cost nothing; the next one to begin does.
     pub fn resume(&mut self, at: Timestamp) {
-        if self.paused_at.is_none() {
+        self.resumes_at = None;
+        if self.paused_at.take().is_none() {
             return;
         }
-        (self.paused_at, self.resumes_at) = (None, None);
         while self.period_end <= at && self.cancel_at != Some(self.period_end) && self.trial_end.is_none() {
             self.begin_period();
         }
