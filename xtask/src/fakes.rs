@@ -16,21 +16,24 @@ use crate::process::Slot;
 /// The fakes there are. Another one is a line in each list here and one in `testkit`'s `fakes.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Fake {
-    FakeStripe,
-    FakeChargebee,
-    FakeRecurly,
+    #[value(name = "fake-stripe")]
+    Stripe,
+    #[value(name = "fake-chargebee")]
+    Chargebee,
+    #[value(name = "fake-recurly")]
+    Recurly,
 }
 
 /// Their names, for whoever stops them.
-pub const NAMES: [&str; 3] = [Fake::FakeStripe.name(), Fake::FakeChargebee.name(), Fake::FakeRecurly.name()];
+pub const NAMES: [&str; 3] = [Fake::Stripe.name(), Fake::Chargebee.name(), Fake::Recurly.name()];
 
 impl Fake {
     /// The name of its process.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::FakeStripe => "fake-stripe",
-            Self::FakeChargebee => "fake-chargebee",
-            Self::FakeRecurly => "fake-recurly",
+            Self::Stripe => "fake-stripe",
+            Self::Chargebee => "fake-chargebee",
+            Self::Recurly => "fake-recurly",
         }
     }
 

@@ -110,5 +110,5 @@ async fn who_is_not_to_be_looked_at_is_in_no_persona_until_that_is_lifted() {
     world.rooms.desk.carry_out(&order(&world, Kind::Lift)).await.unwrap();
     assert_eq!(members().await, ["cus_00001", "cus_00002"]);
     let nobody = world.rooms.customers.get(&world.scope, "ext-9").await.unwrap_err();
-    assert_eq!(nobody.slug(), "not_found");
+    assert_eq!(nobody.code().1, "not_found");
 }

@@ -134,5 +134,5 @@ async fn the_sdk_sends_the_same_for_the_same_wish() {
     note(&["resume"], sent(&rig, &id, Act::Resume).await);
     note(&["cancel_now"], sent(&rig, &id, Act::CancelNow { feedback: None }).await);
     let left: Vec<_> = recorded.keys().filter(|name| !seen.contains_key(*name)).collect();
-    assert_eq!(left, [&String::new(); 0], "recorded, and not sent by us");
+    assert!(left.is_empty(), "recorded, and not sent by us: {left:?}");
 }
