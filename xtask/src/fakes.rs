@@ -1,4 +1,4 @@
-//! Fakes of billing providers beside the running system: `cargo xtask up --with fake-stripe`.
+//! Fakes of billing providers beside the running system: `cargo xtask up --with fake-stripe --with fake-recurly`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,35 +13,38 @@ use serde_json::Value;
 use crate::dev::Settings;
 use crate::process::Slot;
 
-/// The fakes there are. Another one is a line here, one in each `match` below and one in `testkit`'s `fakes.rs`.
+/// The fakes there are. Another one is a line in each list here and one in `testkit`'s `fakes.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Fake {
-    FakeStripe,
+    #[value(name = "fake-stripe")]
+    Stripe,
+    #[value(name = "fake-chargebee")]
+    Chargebee,
+    #[value(name = "fake-recurly")]
+    Recurly,
 }
 
 /// Their names, for whoever stops them.
-pub const NAMES: [&str; 1] = [Fake::FakeStripe.name()];
+pub const NAMES: [&str; 3] = [Fake::Stripe.name(), Fake::Chargebee.name(), Fake::Recurly.name()];
 
 impl Fake {
     /// The name of its process.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::FakeStripe => "fake-stripe",
+            Self::Stripe => "fake-stripe",
+            Self::Chargebee => "fake-chargebee",
+            Self::Recurly => "fake-recurly",
         }
     }
 
     /// The provider, as the API names it.
-    const fn provider(self) -> &'static str {
-        match self {
-            Self::FakeStripe => "stripe",
-        }
+    fn provider(self) -> &'static str {
+        self.name().trim_start_matches("fake-")
     }
 
     /// The setting that leads billing to it.
-    const fn setting(self) -> &'static str {
-        match self {
-            Self::FakeStripe => "RETENTION_STRIPE_URL",
-        }
+    fn setting(self) -> String {
+        format!("RETENTION_{}_URL", self.provider().to_uppercase())
     }
 
     fn slot(self, folder: &Path) -> Slot {
@@ -57,7 +60,7 @@ pub fn settings(folder: &Path, with: &[Fake], settings: &mut Settings) -> Result
     // Not kept: the next `up` without them goes to the providers themselves.
     for fake in with {
         let address = settings.address(fake.name());
-        settings.more.insert(fake.setting().into(), address);
+        settings.more.insert(fake.setting(), address);
         settings.more.insert("RETENTION_PRIVATE_NETWORKS".into(), "true".into());
     }
     Ok(())
@@ -114,7 +117,10 @@ fn how_to_connect(fake: Fake, noted: &Value, endpoints: &Value) -> String {
          -H 'Content-Type: application/json' -d '{{}}'\n\
          Cancel one at the provider and watch the webhook arrive:\n  \
          {act}\n  \
-         curl -s {gateway}/v1/inbound/events -H \"Authorization: Bearer $TOKEN\" -H 'Retention-Mode: test'\n",
+         curl -s {gateway}/v1/inbound/events -H \"Authorization: Bearer $TOKEN\" -H 'Retention-Mode: test'\n\
+         Have one worked on again, by its id in that list:\n  \
+         curl -s -X POST {gateway}/v1/inbound/events/ID/replay -H \"Authorization: Bearer $TOKEN\" -H 'Retention-Mode: test' \
+         -H 'Content-Type: application/json' -d '{{}}'\n",
         name = fake.name(),
         url = at(noted, "/url"),
         secret = at(noted, "/secret"),

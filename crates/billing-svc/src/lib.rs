@@ -18,6 +18,7 @@ pub mod redemption;
 pub mod request_lock;
 pub mod secrets;
 pub mod subscription;
+pub mod test_clock;
 pub mod timeline;
 pub mod upstream;
 
@@ -47,6 +48,7 @@ use redemption::Redemptions;
 use store::grouped::Inserter;
 use store::{Jobs, Leases};
 use subscription::Subscriptions;
+use test_clock::{Clocks, Passing, TestClocks};
 use timeline::Timeline;
 use upstream::Directory;
 
@@ -87,6 +89,8 @@ pub struct Rooms {
     pub privacy: PrivacyRequests,
     /// Does billing's own part of a privacy request.
     pub desk: Desk,
+    pub test_clocks: TestClocks,
+    pub passing: Passing,
 }
 
 /// Where files are kept, and for how long what.
@@ -108,6 +112,7 @@ impl Rooms {
         keeping: Keeping,
     ) -> anyhow::Result<Self> {
         let leases = Leases::open(db, clock.clone()).await?;
+        let clocks = Clocks::open(db, clock.clone()).await?;
         let connections = connections::store::ConnectionStore::open(db, clock.clone()).await?;
         let connections = Connections::new(connections, vault, opener, addresses, clock.clone());
         let customers = customers::store::CustomerStore::open(db, clock.clone()).await?;
@@ -120,9 +125,9 @@ impl Rooms {
             ledgers.clone(),
             connections.clone(),
             leases.clone(),
-            clock.clone(),
+            clocks.clone(),
         );
-        let offers = Offers::new(offer_store, subscriptions.clone(), connections.clone(), clock.clone());
+        let offers = Offers::new(offer_store, subscriptions.clone(), connections.clone(), clocks.clone());
         let redemptions = Redemptions::new(
             redemption::store::RedemptionStore::open(db, clock.clone()).await?,
             offers.clone(),
@@ -130,7 +135,7 @@ impl Rooms {
             subscriptions.clone(),
             connections.clone(),
             leases.clone(),
-            clock.clone(),
+            clocks.clone(),
         );
         let campaigns = Campaigns::new(
             recovery::store::CampaignStore::open(db, clock.clone()).await?,
@@ -145,7 +150,7 @@ impl Rooms {
             redemptions: redemptions.clone(),
             directory: directory.clone(),
             leases: leases.clone(),
-            clock: clock.clone(),
+            clocks: clocks.clone(),
         };
         let merges = Merges::new(
             customer_merge::store::MergeStore::open(db, clock.clone()).await?,
@@ -216,6 +221,20 @@ impl Rooms {
             leases.clone(),
             clock.clone(),
         );
+        let timed = Arc::new(Notify::new());
+        let passing = Passing {
+            clocks: clocks.clone(),
+            books: providers::simulated::Books::open(db, clock.clone()).await?,
+            connections: connections.clone(),
+            inbound: inbound.clone(),
+            worker: worker.clone(),
+            subscriptions: subscriptions.clone(),
+            cases: cases.clone(),
+            redemptions: redemptions.clone(),
+            leases: leases.clone(),
+            wake: timed.clone(),
+        };
+        let test_clocks = TestClocks::new(clocks, timed);
         let releases = request_lock::ReleaseStore::open(db, clock.clone()).await?;
         let locks = request_lock::Locks::new(leases.clone(), releases, clock);
         Ok(Self {
@@ -240,6 +259,8 @@ impl Rooms {
             locks,
             privacy,
             desk,
+            test_clocks,
+            passing,
         })
     }
 }
@@ -262,7 +283,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         connect::http::Settings { private_networks: config.private_networks, ..Default::default() };
     let http = connect::http::Http::new(settings).context("failed to make the HTTP client")?;
     let tools = providers::Tools::open(&db, http, clock.clone()).await?;
-    let simulated = tools.books().cloned().map(|books| providers::simulated::server(books, clock.clone()));
+    let simulated = tools.books().cloned().map(providers::simulated::server);
     let opener: Opener = Arc::new(move |connection| providers::open(connection, &tools));
     let vault = secrets::Vault::new(&config.secrets_key)?;
     let objects = Objects::folder(&config.objects_dir).context("failed to open RETENTION_OBJECTS_DIR")?;
@@ -312,6 +333,8 @@ fn assemble(
         locks,
         privacy,
         desk,
+        test_clocks,
+        passing,
     } = rooms;
     let connection_room = connections::Rpc { connections, syncs: syncs.clone(), inbound: inbound.clone() };
     let offer_room = offer::Rpc { offers, redemptions: redemptions.clone() };
@@ -333,6 +356,7 @@ fn assemble(
         "lock_releases",
         "privacy_requests",
         personal::COLLECTION,
+        "test_clocks",
     ];
     collections.extend(providers::simulated::WITH_EVENTS);
     let (ready_db, ready_bus, heard, told) = (db.clone(), bus.clone(), bus.clone(), timeline.clone());
@@ -371,6 +395,7 @@ fn assemble(
             redemptions.clone(),
         )))
         .room(pb::recovery_service_server::RecoveryServiceServer::new(recovery::Rpc { campaigns, cases }))
+        .room(pb::test_clock_service_server::TestClockServiceServer::new(test_clock::Rpc(test_clocks)))
         .room(pb::request_lock_service_server::RequestLockServiceServer::new(request_lock::Rpc(locks)))
         .task("imports", {
             let jobs = jobs.clone();
@@ -383,6 +408,7 @@ fn assemble(
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
         .task("inbox", move |stop| inserts.run(stop))
         .task("inbound", move |stop| worker.run(stop))
+        .task("passing", move |stop| passing.run(stop))
         .task("gaps", move |stop| gaps.run(stop))
         .task("syncs", move |stop| syncs.run(stop))
         .task("redemptions", {

@@ -21,7 +21,8 @@ pub struct Config {
     /// Where customers' browsers reach the gateway: links to hosted pages begin with it.
     #[arg(long, env = "RETENTION_PUBLIC_URL", default_value = "http://127.0.0.1:7400")]
     pub public_url: String,
-    /// How many days a visit in which a customer said to cancel is kept as evidence after an erasure, without the person.
+    /// How many days a visit in which a customer said to cancel is kept as evidence after an erasure, without the person,
+    /// where no rule of a region came with it.
     /// 0 keeps none.
     #[arg(long, env = "RETENTION_EVIDENCE_DAYS", default_value_t = 1_095, value_parser = clap::value_parser!(u32).range(0..=3_650))]
     pub evidence_days: u32,

@@ -11,6 +11,8 @@ pub enum Error {
     NotPublishable(Vec<Finding>),
     #[error("the answers do not fit: {}", summary(.0))]
     Answers(Vec<Finding>),
+    #[error("this offer needs the customer's consent to its terms")]
+    ConsentMissing,
     #[error("it is archived")]
     Archived,
     #[error("there is no draft; nothing has changed since the last publishing")]
@@ -28,6 +30,7 @@ impl Coded for Error {
         match self {
             Self::NotPublishable(_) => (Code::Invalid, "not_publishable"),
             Self::Answers(_) => (Code::Invalid, "invalid_request"),
+            Self::ConsentMissing => (Code::Invalid, "consent_required"),
             Self::Archived => (Code::Refused, "archived"),
             Self::NoDraft => (Code::Refused, "no_draft"),
             Self::Stale => (Code::Conflict, "stale_version"),
@@ -41,6 +44,9 @@ impl Coded for Error {
             Self::NotPublishable(findings) | Self::Answers(findings) => {
                 let errors = findings.iter().filter(|f| f.level == Level::Error);
                 errors.map(|f| FieldError::new(f.field.clone(), f.code, f.message.clone())).collect()
+            }
+            Self::ConsentMissing => {
+                vec![FieldError::new("consent", "consent_required", self.to_string())]
             }
             Self::Fault(fault) => fault.fields(),
             Self::Store(error) => error.fields(),

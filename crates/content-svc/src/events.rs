@@ -97,6 +97,14 @@ pub fn merge_told(incoming: &bus::Incoming) -> Option<(String, String)> {
     Some((merge.absorbed_id, merge.survivor_id))
 }
 
+/// The subscription a `subscription.changed` tells of, and whether it is on its way out.
+pub fn subscription_told(incoming: &bus::Incoming) -> Option<(String, bool)> {
+    let event = Event::decode(incoming.body.clone()).ok()?;
+    let Some(Data::SubscriptionChanged(told)) = event.data else { return None };
+    let gone = matches!(told.state.as_str(), "non_renewing" | "ended");
+    Some((told.subscription_id, gone))
+}
+
 /// The status a `company.*` event tells, and the version of the company it was true of.
 pub fn company_told(incoming: &bus::Incoming) -> Option<(String, i64)> {
     let event = Event::decode(incoming.body.clone()).ok()?;

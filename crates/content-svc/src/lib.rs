@@ -8,9 +8,11 @@ pub mod engine;
 pub mod error;
 pub mod events;
 pub mod flow_session;
+pub mod hosted_page;
 pub mod offers;
 pub mod privacy;
 pub mod questionnaire;
+pub mod region_rule;
 pub mod render;
 pub mod rule;
 pub mod template;
@@ -37,15 +39,17 @@ use flow_session::{FlowSessions, FlowStore, Tokens, Upstreamed};
 use offers::Offers;
 use personal::Desk;
 use privacy::{ContentHolder, Evidences};
-use questionnaire::Questionnaires;
+use questionnaire::{IntakeStore, Questionnaires, Responses};
+use region_rule::{RegionRules, RuleStore};
 use template::Templates;
+use template_viewer::{LinkStore, TemplateViewer};
 use versioned::{Content, ObjectStore, Objects};
 use workflow::Workflows;
 use workflow_viewer::WorkflowViewer;
 
 /// The service as it runs.
 pub async fn service(config: Config) -> anyhow::Result<kit::Service> {
-    build(config, Arc::new(SystemClock)).await
+    Box::pin(build(config, Arc::new(SystemClock))).await
 }
 
 /// The service with a clock of the caller's choice.
@@ -57,39 +61,49 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let minter = Minter::new("content-svc", key, clock.clone());
     let upstreams = upstream::Upstreams::new(&config, &minter)?;
     let db = store::connect(&config.data, "content").await?;
-    let offers = Arc::new(upstream::BillingOffers(upstreams.billing.clone()));
-    let rooms = Rooms::open(&db, clock.clone(), offers).await?;
+    let offers: Arc<dyn Offers> = Arc::new(upstream::BillingOffers(upstreams.billing.clone()));
+    let rooms = Rooms::open(&db, clock.clone(), offers.clone()).await?;
     let companies = companies::Companies::open(&db, clock.clone()).await?;
     let told = Arc::new(companies::Listener(companies.clone()));
-    let visits = FlowStore::open(&db, clock.clone()).await?;
+    let visits = rooms.visits.clone();
+    let rules = RegionRules::new(RuleStore::open(&db, clock.clone()).await?, clock.clone());
+    let links = LinkStore::open(&db, clock.clone()).await?;
     let holder = ContentHolder { visits: visits.clone(), evidence_days: config.evidence_days };
     let desk = Desk::open("content-svc", &db, clock.clone(), Arc::new(holder)).await?;
     let receipts = desk.receipts.clone();
     let evidences = Evidences { visits: visits.clone(), receipts, clock: clock.clone() };
-    let (cron_db, cron_clock) = (db.clone(), clock.clone());
     let billing = Arc::new(Upstreamed(upstreams));
     let viewer = WorkflowViewer::new(rooms.workflows.clone(), visits.clone(), billing.clone());
+    let looks =
+        TemplateViewer::new(rooms.clone(), billing.clone(), offers, rules.clone(), links, clock.clone());
+    let turned = Arc::new(flow_session::Turns(visits.clone()));
     let merged = Arc::new(flow_session::Listener(visits.clone()));
     let flows = FlowSessions::new(
         visits,
         companies,
         rooms.workflows.clone(),
         billing,
+        rules.clone(),
         Tokens::new(&common.inner_key),
-        clock,
+        clock.clone(),
     );
     let bus = bus::Bus::connect(&config.data).await?;
     let collections = vec![
         "questionnaires",
+        "questionnaire_responses",
         "card_elements",
         "cards",
         "templates",
+        "share_links",
         "workflows",
         "flow_sessions",
+        "region_rules",
         personal::COLLECTION,
     ];
     let (remembering, ready_db, heard, listened) = (rooms.clone(), db.clone(), bus.clone(), bus.clone());
-    let (followed, ordered) = (bus.clone(), bus.clone());
+    let (followed, turns, ordered) = (bus.clone(), bus.clone(), bus.clone());
+    let (checked, look_db, look_clock) = (flows.clone(), db.clone(), clock.clone());
+    let (evidence_db, evidence_clock) = (db.clone(), clock);
     let check = kit::service::Check {
         is_unary: proto::check::is_unary,
         message: proto::check::message,
@@ -105,12 +119,22 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .room(template::rpc::service(rooms.templates.clone()))
         .room(workflow::rpc::service(rooms.workflows.clone()))
         .room(flow_session::rpc::service(flows.clone(), config.public_url.clone()))
-        .room(template_viewer::rpc::service(flows.clone()))
+        .room(hosted_page::rpc::service(flows.clone()))
+        .room(template_viewer::rpc::service(looks, config.public_url.clone()))
+        .room(region_rule::rpc::service(rules))
         .room(workflow_viewer::rpc::service(viewer))
         .task("flow_sessions", move |stop| flows.run(stop))
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
         .task("companies", move |stop| listened.subscribe("content-svc", "company", told, stop))
         .task("merges", move |stop| followed.subscribe("content-svc", "customer", merged, stop))
+        .task("subscriptions", move |stop| turns.subscribe("content-svc", "subscription", turned, stop))
+        .task("durability_check", move |stop| {
+            let check = move |due| {
+                let flows = checked.clone();
+                async move { Ok(flows.check_durability(due).await?) }
+            };
+            store::cron::every(look_db, look_clock, "durability_check", "23 * * * *", check, stop)
+        })
         .task("caches", move |stop| {
             heard.overhear("content", move |heard| events::drop_remembered(&remembering, &heard), stop)
         })
@@ -119,7 +143,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
                 let evidences = evidences.clone();
                 async move { evidences.let_go().await.map(drop).map_err(anyhow::Error::from) }
             };
-            store::cron::every(cron_db, cron_clock, "evidence", "*/10 * * * *", let_go, stop)
+            store::cron::every(evidence_db, evidence_clock, "evidence", "*/10 * * * *", let_go, stop)
         })
         .ready("mongodb", move || {
             let db = ready_db.clone();
@@ -136,6 +160,8 @@ pub struct Rooms {
     pub cards: Cards,
     pub templates: Templates,
     pub workflows: Workflows,
+    /// What customers did with it, and answered.
+    pub visits: FlowStore,
 }
 
 impl Rooms {
@@ -145,7 +171,10 @@ impl Rooms {
         clock: SharedClock,
         offers: Arc<dyn Offers>,
     ) -> Result<Self, store::Error> {
-        let questionnaires = Questionnaires::new(objects(db, &clock).await?);
+        let visits = FlowStore::open(db, clock.clone()).await?;
+        let intake = IntakeStore::open(db, clock.clone()).await?;
+        let responses = Responses::new(visits.clone(), intake, clock.clone());
+        let questionnaires = Questionnaires::new(objects(db, &clock).await?, responses);
         let elements = CardElements::new(ElementStore::open(db, clock.clone()).await?, clock.clone());
         let cards =
             Cards::new(objects(db, &clock).await?, elements.clone(), questionnaires.clone(), offers.clone());
@@ -157,7 +186,7 @@ impl Rooms {
             questionnaires.clone(),
             offers,
         );
-        Ok(Self { questionnaires, elements, cards, templates, workflows })
+        Ok(Self { questionnaires, elements, cards, templates, workflows, visits })
     }
 }
 

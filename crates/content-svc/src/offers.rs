@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use kit::locale::LocalText;
 use kit::{Caller, Fault};
 
 /// An offer, as far as a page that shows it is concerned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OfferFacts {
     /// Customers can have it.
     pub active: bool,
@@ -14,6 +15,13 @@ pub struct OfferFacts {
     pub kind: String,
     /// A connected provider can carry it out.
     pub supported: bool,
+    pub name: String,
+    /// What a customer reads first,
+    pub text: LocalText,
+    /// the terms in plain words,
+    pub terms_text: LocalText,
+    /// and their hash.
+    pub terms_hash: String,
 }
 
 /// Where offers are known.

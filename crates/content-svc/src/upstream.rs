@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kit::caller::Minter;
 use kit::client::Upstream;
+use kit::locale::LocalText;
 use kit::{Caller, Fault};
 use proto::billing;
 use proto::billing::connection_service_client::ConnectionServiceClient;
@@ -56,7 +57,16 @@ impl Offers for BillingOffers {
             let kind = offer.kind().as_str_name().trim_start_matches("OFFER_KIND_").to_ascii_lowercase();
             let active = offer.state() == billing::OfferState::Active;
             let supported = can.iter().any(|c| capability(c, offer.kind()));
-            (offer.id, OfferFacts { active, kind, supported })
+            let facts = OfferFacts {
+                active,
+                kind,
+                supported,
+                name: offer.name,
+                text: text(offer.text),
+                terms_text: text(offer.terms_text),
+                terms_hash: offer.terms_hash,
+            };
+            (offer.id, facts)
         });
         Ok(facts.collect())
     }
@@ -98,6 +108,11 @@ impl BillingOffers {
         let reply = ConnectionServiceClient::new(self.0.channel()).get_capabilities(request).await;
         Ok(reply.map_err(|s| failed(&s))?.into_inner())
     }
+}
+
+fn text(given: Option<proto::common::LocalText>) -> LocalText {
+    let proto::common::LocalText { default_locale, texts } = given.unwrap_or_default();
+    LocalText { default_locale, texts: texts.into_iter().collect() }
 }
 
 fn capability(can: &billing::Capabilities, kind: billing::OfferKind) -> bool {

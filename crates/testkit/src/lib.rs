@@ -13,6 +13,7 @@ pub mod recurly;
 mod replicas;
 mod search;
 mod servers;
+mod shell;
 pub mod stripe;
 pub mod workos;
 
@@ -20,3 +21,4 @@ pub use line::Line;
 pub use replicas::Replicas;
 pub use search::{holding, relayed};
 pub use servers::{TestDb, clock, data, eventually, mongo, ports, within};
+pub use shell::Shell;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::providers::{ExternalId, Fact, FactKind, Heard, ProviderKind, Said};
+use crate::providers::{ExternalId, Fact, FactKind, Heard, Owner, ProviderKind, Said};
 
 /// `received → processed | ignored | failed → dead`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -109,6 +109,9 @@ pub struct Event {
     /// The provider's id of the invoice it is about.
     #[serde(default)]
     pub invoice: Option<String>,
+    /// The provider's id of the payment it is about.
+    #[serde(default)]
+    pub payment: Option<String>,
     /// Written in another version of the provider's API than the one we pin.
     #[serde(default)]
     pub odd_version: Option<String>,
@@ -130,7 +133,7 @@ impl Event {
     ) -> Self {
         let Fact { id, kind, name, customer, subscription, occurred_at, provider_version, live: _, said } =
             fact;
-        let Said { amount, invoice, odd_version } = said;
+        let Said { amount, invoice, payment, odd_version } = said;
         let about = About::from(kind);
         let nothing = about == About::Nothing;
         Self {
@@ -152,16 +155,21 @@ impl Event {
             raw,
             amount,
             invoice: invoice.map(|i| i.as_str().to_owned()),
+            payment: payment.map(|p| p.as_str().to_owned()),
             odd_version,
             fetched: false,
         }
     }
 
+    /// One that a provider of this house told without a call.
+    pub fn told(provider: ProviderKind, heard: Heard, at: Timestamp) -> Self {
+        let Heard { fact, raw } = heard;
+        Self::received(provider, fact, BTreeMap::new(), Raw::of(raw.as_bytes()), at)
+    }
+
     /// One that we asked for, as it never arrived.
     pub fn fetched(provider: ProviderKind, heard: Heard, at: Timestamp) -> Self {
-        let Heard { fact, raw } = heard;
-        let raw = Raw::of(raw.as_bytes());
-        Self { fetched: true, ..Self::received(provider, fact, BTreeMap::new(), raw, at) }
+        Self { fetched: true, ..Self::told(provider, heard, at) }
     }
 
     /// Whether others are to hear of money that went back, or may.
@@ -194,8 +202,20 @@ impl Event {
             occurred_at: self.occurred_at,
             provider_version: self.provider_version,
             live: None,
-            said: Said::default(),
+            said: Said { payment: self.payment.clone().map(ExternalId::from), ..Said::default() },
         }
+    }
+
+    /// Whether it tells of money and names nobody: the provider is asked whose the payment is.
+    pub fn names_nobody(&self) -> bool {
+        self.tells_of_money() && self.customer.is_none() && self.subscription.is_none()
+    }
+
+    /// The same, of somebody.
+    pub fn of(&self, owner: Owner) -> Self {
+        let Owner { customer, subscription } = owner;
+        let id = |id: ExternalId| id.as_str().to_owned();
+        Self { customer: Some(id(customer)), subscription: subscription.map(id), ..self.clone() }
     }
 
     /// Whether it says more than that the subscription changed.

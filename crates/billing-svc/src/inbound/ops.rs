@@ -154,18 +154,39 @@ impl Inbound {
 
     /// Keeps events that never arrived, as if they had; how many those were. What is known already is left alone.
     pub async fn fetched(&self, scope: &Scope, kind: ProviderKind, heard: Vec<Heard>) -> Result<u64> {
+        self.keep_unknown(scope, kind, heard, Event::fetched).await
+    }
+
+    /// Keeps what a provider of this house tells without calling, as if it had called. What is known already is left
+    /// alone.
+    pub async fn told(&self, scope: &Scope, kind: ProviderKind, heard: Vec<Heard>) -> Result<u64> {
+        self.keep_unknown(scope, kind, heard, Event::told).await
+    }
+
+    async fn keep_unknown(
+        &self,
+        scope: &Scope,
+        kind: ProviderKind,
+        heard: Vec<Heard>,
+        event: impl Fn(ProviderKind, Heard, Timestamp) -> Event,
+    ) -> Result<u64> {
         let now = self.clock.now();
         let ids = heard.iter().map(|h| h.fact.id.as_str()).collect();
         let unknown = self.store.unknown(scope, kind, ids).await?;
-        let mut missed = 0;
-        for heard in heard.into_iter().filter(|h| unknown.contains(&h.fact.id)) {
-            let (_, known) = self.keep(scope, kind, Event::fetched(kind, heard, now)).await?;
-            missed += u64::from(!known);
-        }
+        let new = heard.into_iter().filter(|h| unknown.contains(&h.fact.id));
+        // Together, as they are written together.
+        let kept = new.map(|heard| self.keep(scope, kind, event(kind, heard, now)));
+        let kept = futures_util::future::try_join_all(kept).await?;
+        let missed = kept.into_iter().filter(|(_, known)| !known).count() as u64;
         if missed > 0 {
             self.wake.notify_one();
         }
         Ok(missed)
+    }
+
+    /// Whether any event of a connection was not looked at yet.
+    pub async fn waits(&self, scope: &Scope, kind: ProviderKind) -> Result<bool> {
+        Ok(self.store.waits(scope, kind).await?)
     }
 
     /// Puts what was received in a span of time back to be worked on, at most [`REPLAYED_AT_ONCE`] at a time, newest first;

@@ -116,6 +116,7 @@ fn event_to(stored: Stored<Event>) -> pb::InboundEvent {
         raw: _,
         amount: _,
         invoice: _,
+        payment: _,
         odd_version: _,
         fetched,
     } = body;

@@ -156,6 +156,12 @@ impl EventStore {
             .map(|e| e.body.occurred_at))
     }
 
+    /// Whether any was not looked at yet.
+    pub async fn waits(&self, scope: &Scope, provider: ProviderKind) -> Result<bool, store::Error> {
+        let query = doc! { "body.provider": provider.as_str(), "body.state": State::Received.as_str() };
+        Ok(self.repo.find(scope, query).await?.is_some())
+    }
+
     /// When the last event happened that was worked on.
     pub async fn newest_done(
         &self,

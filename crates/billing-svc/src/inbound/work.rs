@@ -101,10 +101,15 @@ impl Worker {
         let lock = request_lock::inbound(kind.as_str(), scope, subject);
         // Another replica is at it.
         let Ok(lease) = self.leases.acquire(&lock, "billing-svc", "inbound").await else { return Ok(0) };
+        let named = self.name(scope, kind, &events).await;
+        if matches!(named, Ok(true)) {
+            lease.release().await;
+            return Ok(events.len());
+        }
         let made_up = self.made_up(scope, kind, &events).await;
         let ids = made_up.as_deref().unwrap_or_default();
         let (unknown, events): (Vec<_>, Vec<_>) = events.into_iter().partition(|e| ids.contains(&e.id));
-        let outcome = match made_up {
+        let outcome = match named.and(made_up) {
             Ok(_) => self.take(scope, kind, &events).await,
             Err(e) => Err(e),
         };
@@ -128,6 +133,29 @@ impl Worker {
             self.connections.noticed(scope, kind, Err(e)).await?;
         }
         Ok(written? + ignored?)
+    }
+
+    /// Finds out whose an event is that names nobody. Then it waits for its turn among the events of its subject.
+    async fn name(&self, scope: &Scope, kind: ProviderKind, events: &[Stored<Event>]) -> Result<bool> {
+        // What names nobody is a subject of its own.
+        let [event] = events else { return Ok(false) };
+        if !event.body.names_nobody() {
+            return Ok(false);
+        }
+        let provider = self.connections.provider(scope, kind).await?;
+        let owner = match provider.owner(&event.body.fact()).await {
+            // It is told of all the same, without a name.
+            Err(ProviderError::LacksRight(right)) => {
+                tracing::warn!(inbound.id = %event.id, "our key may not see whose event {} is: {right}", event.id);
+                None
+            }
+            other => other?,
+        };
+        let Some(owner) = owner else { return Ok(false) };
+        match self.store.replace(event, event.body.of(owner), Vec::new()).await {
+            Ok(_) | Err(store::Error::Stale(_)) => Ok(true),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// The ids of those that the provider does not know. News and money are told by the event alone, so one that nobody

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kit::{Caller, Money, Page, PageRequest, Role, Scope, SharedClock, Timestamp};
+use kit::{Caller, Money, Page, PageRequest, Role, Scope, Timestamp};
 use serde_json::json;
 use store::{Stored, Transaction};
 
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::events::Stamp;
 use crate::providers::Provider;
 use crate::subscription::{Subscription, Subscriptions};
+use crate::test_clock::Clocks;
 
 /// What is taken of offers and what customers hold: the part other rooms change, inside their own transaction.
 #[derive(Clone)]
@@ -104,7 +105,7 @@ pub struct Offers {
     store: OfferStore,
     subscriptions: Subscriptions,
     connections: Connections,
-    clock: SharedClock,
+    clocks: Clocks,
 }
 
 /// An offer as one subscription sees it; none where the offer does not exist.
@@ -120,9 +121,9 @@ impl Offers {
         store: OfferStore,
         subscriptions: Subscriptions,
         connections: Connections,
-        clock: SharedClock,
+        clocks: Clocks,
     ) -> Self {
-        Self { store, subscriptions, connections, clock }
+        Self { store, subscriptions, connections, clocks }
     }
 
     pub async fn list(
@@ -151,7 +152,7 @@ impl Offers {
         let scope = caller.scope()?;
         let offer = draft.offer().map_err(Error::Wrong)?;
         let id = kit::id::new("off");
-        let stamp = Stamp { scope, subject: &id, sequence: 1, at: self.clock.now() };
+        let stamp = Stamp { scope, subject: &id, sequence: 1, at: self.clocks.machine() };
         let audit = stamp.audited(caller, "offer", "offer.create", None, Some(&summary(&offer)));
         Ok(self.store.insert(scope, id, offer, audit.into_iter().collect()).await?)
     }
@@ -213,8 +214,12 @@ impl Offers {
         next: Offer,
         action: &str,
     ) -> Result<Stored<Offer>> {
-        let stamp =
-            Stamp { scope: &read.scope, subject: &read.id, sequence: read.version + 1, at: self.clock.now() };
+        let stamp = Stamp {
+            scope: &read.scope,
+            subject: &read.id,
+            sequence: read.version + 1,
+            at: self.clocks.machine(),
+        };
         let (before, after) = (summary(&read.body), summary(&next));
         let audit = stamp.audited(caller, "offer", action, Some(&before), Some(&after));
         Ok(self.store.replace(read, next, audit.into_iter().collect()).await?)
@@ -308,7 +313,7 @@ impl Offers {
         let ledger = ledger.map(|l| l.body).unwrap_or_default();
         let abilities =
             self.connections.provider(scope, subscription.body.provider).await.map(|p| p.abilities());
-        let (none, now) = (Use::default(), self.clock.now());
+        let (none, now) = (Use::default(), self.clocks.now(scope).await?);
         let see = |(id, offer): (String, Option<Stored<Offer>>)| {
             let Some(stored) = offer else {
                 let reason = Reason { code: "offer_missing", message: "there is no such offer".into() };

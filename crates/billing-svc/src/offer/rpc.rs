@@ -40,7 +40,8 @@ impl OfferService for Rpc {
         let filter = Filter { state: state_from(state), kind };
         let page = PageRequest::new(limit, cursor);
         let (page, used) = self.offers.list(&caller, &filter, &page).await.map_err(wrong)?;
-        let now = self.redemptions.now();
+        let now =
+            self.redemptions.now(caller.scope().map_err(|f| kit::error::status(&f))?).await.map_err(wrong)?;
         let page = page.map(|o| {
             let used = used.get(&o.id);
             offer_to(o, used, now)
@@ -143,6 +144,7 @@ impl Rpc {
 
     async fn reply(&self, stored: store::Stored<super::model::Offer>) -> Reply<pb::Offer> {
         let used = self.offers.used(&stored.scope, &stored.id).await.map_err(wrong)?;
-        Ok(Response::new(offer_to(stored, Some(&used), self.redemptions.now())))
+        let now = self.redemptions.now(&stored.scope).await.map_err(wrong)?;
+        Ok(Response::new(offer_to(stored, Some(&used), now)))
     }
 }

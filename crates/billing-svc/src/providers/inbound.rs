@@ -48,9 +48,18 @@ pub struct Said {
     pub amount: Option<Money>,
     /// The provider's id of the invoice it is about.
     pub invoice: Option<ExternalId>,
+    /// The provider's id of the payment that was refunded or is disputed.
+    pub payment: Option<ExternalId>,
     /// The version of the API it was written in, where that is not the one we pin. It is worked on all the same, as what
     /// holds is read from the provider; but somebody should know.
     pub odd_version: Option<String>,
+}
+
+/// Whose a payment is, and which subscription it was for, where it was for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub customer: ExternalId,
+    pub subscription: Option<ExternalId>,
 }
 
 /// Some of what a provider has to tell.

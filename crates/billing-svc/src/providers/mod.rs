@@ -24,7 +24,7 @@ pub use abilities::{Abilities, Ability};
 pub use act::{Act, Cut, IdempotencyKey, Keep, Receipt, SwitchAt, Term};
 pub use catalog::{Catalog, Coupon, Plan, Price};
 pub use error::ProviderError;
-pub use inbound::{EventPage, Fact, FactKind, Heard, InboundCall, Rejected, Said};
+pub use inbound::{EventPage, Fact, FactKind, Heard, InboundCall, Owner, Rejected, Said};
 pub use snapshot::{
     CustomerSnapshot, Discount, ExternalId, Interval, PauseKind, PendingChange, Snapshot, State,
 };
@@ -42,6 +42,11 @@ pub trait Provider: Send + Sync {
     /// Whether the provider itself knows an event as a call told it. Where calls are signed the signature has said so.
     async fn confirms(&self, _told: &Fact) -> Result<bool, ProviderError> {
         Ok(true)
+    }
+
+    /// Whose the payment is that an event is about, where the event itself does not say; none where nobody knows.
+    async fn owner(&self, _told: &Fact) -> Result<Option<Owner>, ProviderError> {
+        Ok(None)
     }
 
     /// Whether the credentials work, and whose they are.
@@ -172,6 +177,12 @@ impl Tools {
     pub fn without_books(http: connect::http::Http, clock: SharedClock) -> Self {
         let paces = connect::pace::Paces::new(clock.clone());
         Self { http, paces, clock, books: None }
+    }
+
+    /// The same at another pace, such as one whose clock runs faster.
+    #[must_use]
+    pub fn paced(self, paces: connect::pace::Paces) -> Self {
+        Self { paces, ..self }
     }
 }
 

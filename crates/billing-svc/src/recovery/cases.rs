@@ -1,7 +1,7 @@
 //! What is done with cases: opened, ended, stopped. What they do by the clock is `step.rs`.
 
 use jiff::tz::TimeZone;
-use kit::{Caller, Page, PageRequest, Scope, SharedClock};
+use kit::{Caller, Page, PageRequest, Scope};
 use serde_json::json;
 use store::{Leases, Stored};
 
@@ -13,6 +13,7 @@ use crate::events::Stamp;
 use crate::offer::Offers;
 use crate::redemption::Redemptions;
 use crate::subscription::{State as SubscriptionState, Subscription, Subscriptions};
+use crate::test_clock::Clocks;
 use crate::upstream::Directory;
 
 /// The use cases of cases.
@@ -25,7 +26,7 @@ pub struct Cases {
     pub(crate) redemptions: Redemptions,
     pub(crate) directory: Directory,
     pub(crate) leases: Leases,
-    pub(crate) clock: SharedClock,
+    pub(crate) clocks: Clocks,
 }
 
 /// How often a write is tried again that somebody else came before.
@@ -86,11 +87,11 @@ impl Cases {
             }
             _ => TimeZone::UTC,
         };
-        let now = self.clock.now();
+        let now = self.clocks.now(scope).await?;
         let run_by = found.as_ref().map(|(pin, plan)| (pin.clone(), plan, &zone));
         let case = Case::opened(subscription_id, s, personas, run_by, now);
         let id = kit::id::new("rcs");
-        let stamp = Stamp { scope, subject: &id, sequence: 1, at: now };
+        let stamp = Stamp { scope, subject: &id, sequence: 1, at: self.clocks.machine() };
         let events = vec![stamp.recovery_case(&case)];
         let campaign = found.map_or_else(|| "no campaign".to_owned(), |(pin, _)| pin.campaign_id);
         self.store.insert(scope, id.clone(), case, events).await?;
@@ -123,9 +124,9 @@ impl Cases {
         reason: &str,
         holds: bool,
     ) -> Result<Stored<Case>> {
-        let now = self.clock.now();
-        let next = read.body.ended(state, reason, holds, now);
-        let stamp = Stamp { scope: &read.scope, subject: &read.id, sequence: read.version + 1, at: now };
+        let next = read.body.ended(state, reason, holds, self.clocks.now(&read.scope).await?);
+        let at = self.clocks.machine();
+        let stamp = Stamp { scope: &read.scope, subject: &read.id, sequence: read.version + 1, at };
         let events = vec![stamp.recovery_case(&next)];
         let stored = self.store.replace(read, next, events).await?;
         tracing::info!(recovery.id = %read.id, "case {} is {}: {reason}", read.id, state.as_str());
@@ -174,9 +175,9 @@ impl Cases {
                 }
                 _ => {}
             }
-            let now = self.clock.now();
+            let now = self.clocks.now(scope).await?;
             let next = read.body.ended(State::Stopped, "stopped_by_admin", true, now);
-            let stamp = Stamp { scope, subject: id, sequence: read.version + 1, at: now };
+            let stamp = Stamp { scope, subject: id, sequence: read.version + 1, at: self.clocks.machine() };
             let said = json!({ "reason": why, "subscription_id": read.body.subscription_id });
             let audit = stamp.audited(caller, "recovery_case", "recovery_case.stop", None, Some(&said));
             let events = std::iter::once(stamp.recovery_case(&next)).chain(audit).collect();

@@ -34,9 +34,30 @@ enum Done {
 impl Cases {
     /// Goes through everything that is due; how many cases were looked at. Done by a schedule, once across replicas.
     pub async fn step_due(&self) -> Result<u64> {
+        let mut looked_at = self.step(None).await?;
+        for (scope, _) in self.clocks.moved().await? {
+            looked_at += self.step_due_in(&scope).await?;
+        }
+        Ok(looked_at)
+    }
+
+    /// The same in one company, by its own clock.
+    pub async fn step_due_in(&self, scope: &Scope) -> Result<u64> {
+        self.step(Some(scope)).await
+    }
+
+    /// When the next case of a company is to be looked at.
+    pub async fn next_due(&self, scope: &Scope, after: Timestamp) -> Result<Option<Timestamp>> {
+        Ok(self.store.next_due(scope, after).await?)
+    }
+
+    async fn step(&self, whose: Option<&Scope>) -> Result<u64> {
         let mut looked_at = 0;
         loop {
-            let due = self.store.due(self.clock.now(), BATCH).await?;
+            let due = match whose {
+                None => self.store.due(self.clocks.machine(), BATCH).await?,
+                Some(scope) => self.store.due_in(scope, self.clocks.now(scope).await?, BATCH).await?,
+            };
             let found = due.len();
             let moved = stream::iter(due)
                 .map(|case| {
@@ -77,7 +98,8 @@ impl Cases {
 
     async fn postpone(&self, scope: &Scope, id: &str, why: &Error) -> bool {
         let pause = jiff::SignedDuration::from_mins(POSTPONED_MINUTES);
-        let until = self.clock.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+        let Ok(now) = self.clocks.now(scope).await else { return false };
+        let until = now.checked_add(pause).unwrap_or(Timestamp::MAX);
         let Ok(read) = self.store.get(scope, id).await else { return false };
         if read.body.state.is_final() {
             return true;
@@ -94,9 +116,9 @@ impl Cases {
                 return Ok(());
             }
             // Before the reading: a mail is stopped by whatever happened to the subscription after this.
-            let asked_at = self.clock.now();
+            let asked_at = self.clocks.machine();
             let (next, s) = self.decide(&read).await?;
-            let now = self.clock.now();
+            let now = self.clocks.now(&read.scope).await?;
             read = match next {
                 Next::End(state, reason) => self.end(&read, state, reason, goes_on(&s)).await?,
                 Next::Wait(until) => {
@@ -127,10 +149,11 @@ impl Cases {
             Some(pin) => self.campaigns.is_paused(&read.scope, &pin.campaign_id).await?,
             None => false,
         };
-        let now = self.clock.now();
+        let now = self.clocks.now(&read.scope).await?;
         let s = self.subscriptions.get(&read.scope, &case.subscription_id).await?.body;
         let next = case.next(seen(&s), held, now);
-        let fresh = now.duration_since(s.synced_at) < jiff::SignedDuration::from_mins(FRESH_MINUTES);
+        let age = self.clocks.machine().duration_since(s.synced_at);
+        let fresh = age < jiff::SignedDuration::from_mins(FRESH_MINUTES);
         match next {
             Next::Take(_) if !fresh => {
                 let s = self.subscriptions.refresh(&read.scope, &case.subscription_id).await?.body;

@@ -40,6 +40,7 @@ impl Record for Case {
             Index::on(&["body.state", "_id"]),
             Index::on(&["body.pin.campaign_id", "_id"]),
             Index::global(&["body.next_at"]),
+            Index::on(&["body.next_at"]),
         ]
     }
 }
@@ -246,5 +247,32 @@ impl CaseStore {
     pub async fn due(&self, now: Timestamp, most: u32) -> Result<Vec<Stored<Case>>, store::Error> {
         let due = doc! { "body.next_at": { "$lte": store::time::to_bson(now) } };
         self.cases.across().list(due, most).await
+    }
+
+    /// The same in one company, whose clock is ahead.
+    pub async fn due_in(
+        &self,
+        scope: &Scope,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<Vec<Stored<Case>>, store::Error> {
+        let due = doc! { "body.next_at": { "$lte": store::time::to_bson(now) } };
+        self.by_time(scope, due, most).await
+    }
+
+    /// When the next case of a company is to be looked at after this.
+    pub async fn next_due(&self, scope: &Scope, after: Timestamp) -> Result<Option<Timestamp>, store::Error> {
+        let due = doc! { "body.next_at": { "$gt": store::time::to_bson(after) } };
+        Ok(self.by_time(scope, due, 1).await?.into_iter().next().and_then(|c| c.body.next_at))
+    }
+
+    async fn by_time(
+        &self,
+        scope: &Scope,
+        due: bson::Document,
+        most: u32,
+    ) -> Result<Vec<Stored<Case>>, store::Error> {
+        let page = PageRequest::new(most, "");
+        Ok(self.cases.list(scope, due, Sort::By("body.next_at"), &page).await?.items)
     }
 }

@@ -54,7 +54,7 @@ impl Redemptions {
     /// other waiting: a company whose provider is gone for good may have many of them.
     pub async fn finish_stuck(&self) -> Result<u64> {
         let quiet = jiff::SignedDuration::from_secs(QUIET_SECONDS);
-        let before = self.clock.now().checked_sub(quiet).unwrap_or(Timestamp::MIN);
+        let before = self.clocks.machine().checked_sub(quiet).unwrap_or(Timestamp::MIN);
         let (mut finished, mut last) = (0, String::new());
         loop {
             let page = self.store.stuck_since(before, &last, BATCH).await?;
@@ -117,7 +117,7 @@ impl Redemptions {
                     Next::GiveBack(ended) => break self.give_back(&r, *ended, None).await,
                     Next::Rest => return Ok(r),
                 };
-                next = walk.on(told, self.clock.now())?;
+                next = walk.on(told, self.clocks.now(&r.scope).await?)?;
             };
             r = match written {
                 Ok(next) => next,

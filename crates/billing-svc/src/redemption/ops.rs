@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use kit::{Caller, Money, Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
+use kit::{Caller, Money, Outgoing, Page, PageRequest, Scope, Timestamp};
 use serde_json::json;
 use store::{Leases, Stored, Transaction};
 
@@ -16,6 +16,7 @@ use crate::events::Stamp;
 use crate::offer::{CodePolicy, Facts, Ledger, Ledgers, Offer, Offers};
 use crate::providers::Provider;
 use crate::subscription::Subscriptions;
+use crate::test_clock::Clocks;
 
 /// The use cases of redemptions.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ pub struct Redemptions {
     pub(super) subscriptions: Subscriptions,
     pub(super) connections: Connections,
     pub(super) leases: Leases,
-    pub(super) clock: SharedClock,
+    pub(super) clocks: Clocks,
 }
 
 /// How often a write is tried again that somebody else came before.
@@ -40,13 +41,14 @@ impl Redemptions {
         subscriptions: Subscriptions,
         connections: Connections,
         leases: Leases,
-        clock: SharedClock,
+        clocks: Clocks,
     ) -> Self {
-        Self { store, offers, ledgers, subscriptions, connections, leases, clock }
+        Self { store, offers, ledgers, subscriptions, connections, leases, clocks }
     }
 
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
+    /// The time by which limits and effects are counted.
+    pub async fn now(&self, scope: &Scope) -> Result<Timestamp> {
+        Ok(self.clocks.now(scope).await?)
     }
 
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<Redemption>> {
@@ -107,7 +109,7 @@ impl Redemptions {
             (&subscription.id, &subscription.body),
             flow_session_id,
             personas,
-            self.clock.now(),
+            self.clocks.now(scope).await?,
         );
         let id = kit::id::new("red");
         let events = vec![self.stamp(scope, &id, 1).redemption_changed(&redemption)];
@@ -166,7 +168,7 @@ impl Redemptions {
             true => None,
             false => Some(self.connections.provider(scope, subscription.provider).await?.abilities()),
         };
-        let now = self.clock.now();
+        let now = self.clocks.now(scope).await?;
         // The conditions of today, the terms that were shown.
         let shown = Offer { terms: r.terms.clone(), stacking: r.stacking, ..offer.body };
         let facts = Facts {
@@ -270,7 +272,7 @@ impl Redemptions {
                 State::Verified if read.body.terms.is_by_hand() => return Ok(read),
                 state => return Err(wrong_state(state, "fulfilled")),
             }
-            let next = read.body.verified(None, self.clock.now())?;
+            let next = read.body.verified(None, self.clocks.now(scope).await?)?;
             let audit = self.by_hand(caller, &read, "redemption.fulfil", note);
             match self.save(&read, next, audit).await {
                 Err(Error::Store(store::Error::Stale(_))) => {}
@@ -351,8 +353,33 @@ impl Redemptions {
 
     /// Marks the verified ones whose effect is over. Done by a schedule.
     pub async fn exhaust(&self) -> Result<u64> {
+        let mut done = self.exhausted(self.store.over_by(self.clocks.machine()).await?).await?;
+        for (scope, _) in self.clocks.moved().await? {
+            done += self.exhaust_in(&scope).await?;
+        }
+        Ok(done)
+    }
+
+    /// The same in one company, by its own clock.
+    pub async fn exhaust_in(&self, scope: &Scope) -> Result<u64> {
         let mut done = 0;
-        for read in self.store.over_by(self.clock.now()).await? {
+        loop {
+            let over = self.store.over_in(scope, self.clocks.now(scope).await?).await?;
+            match self.exhausted(over).await? {
+                0 => return Ok(done),
+                more => done += more,
+            }
+        }
+    }
+
+    /// When the next effect of a company's ends.
+    pub async fn next_end(&self, scope: &Scope, after: Timestamp) -> Result<Option<Timestamp>> {
+        Ok(self.store.next_end(scope, after).await?)
+    }
+
+    async fn exhausted(&self, over: Vec<Stored<Redemption>>) -> Result<u64> {
+        let mut done = 0;
+        for read in over {
             match self.save(&read, read.body.exhausted()?, None).await {
                 Ok(stored) => {
                     done += 1;
@@ -378,7 +405,7 @@ impl Redemptions {
     }
 
     pub(super) fn stamp<'a>(&self, scope: &'a Scope, subject: &'a str, sequence: i64) -> Stamp<'a> {
-        Stamp { scope, subject, sequence, at: self.clock.now() }
+        Stamp { scope, subject, sequence, at: self.clocks.machine() }
     }
 
     pub(super) async fn provider(&self, r: &Stored<Redemption>) -> Result<Arc<dyn Provider>> {

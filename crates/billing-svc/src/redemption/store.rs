@@ -20,6 +20,7 @@ impl Record for Redemption {
             Index::on(&["body.subscription_id", "body.state", "_id"]),
             Index::global(&["body.state", "updated_at"]),
             Index::global(&["body.state", "body.effect_ends_at"]),
+            Index::on(&["body.state", "body.effect_ends_at"]),
         ]
     }
 }
@@ -195,5 +196,33 @@ impl RedemptionStore {
             "body.effect_ends_at": { "$lt": store::time::to_bson(now) },
         };
         self.repo.across().list(query, 200).await
+    }
+
+    /// The same in one company, whose clock is ahead.
+    pub async fn over_in(
+        &self,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> Result<Vec<Stored<Redemption>>, store::Error> {
+        let ends = doc! { "$lt": store::time::to_bson(now) };
+        self.by_end(scope, ends, 200).await
+    }
+
+    /// When the next effect of a company's ends after this.
+    pub async fn next_end(&self, scope: &Scope, after: Timestamp) -> Result<Option<Timestamp>, store::Error> {
+        let ends = doc! { "$gte": store::time::to_bson(after) };
+        let first = self.by_end(scope, ends, 1).await?;
+        Ok(first.into_iter().next().and_then(|r| r.body.effect_ends_at))
+    }
+
+    async fn by_end(
+        &self,
+        scope: &Scope,
+        ends: bson::Document,
+        most: u32,
+    ) -> Result<Vec<Stored<Redemption>>, store::Error> {
+        let query = doc! { "body.state": State::Verified.as_str(), "body.effect_ends_at": ends };
+        let page = PageRequest::new(most, "");
+        Ok(self.repo.list(scope, query, Sort::By("body.effect_ends_at"), &page).await?.items)
     }
 }

@@ -39,6 +39,11 @@ pub fn recovery(id: &str) -> String {
     format!("recovery:{id}")
 }
 
+/// The lock of a company's clock while it is moved.
+pub fn test_clock(scope: &kit::Scope) -> String {
+    format!("test_clock:{}:{}", scope.company, scope.mode.as_str())
+}
+
 /// Takes a lock, waiting for its present holder up to `wait`.
 pub async fn hold(leases: &Leases, key: &str, purpose: &str, wait: Duration) -> Result<Lease> {
     match leases.acquire_within(key, crate::NAME, purpose, wait).await {

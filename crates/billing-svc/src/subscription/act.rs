@@ -37,9 +37,9 @@ impl Subscriptions {
         if known.body.has_acted(&key) {
             return Ok(known);
         }
-        let known = match ask.action {
-            Action::Cancel => self.note_wish(caller, known, ask.wished_at).await?,
-            _ => known,
+        let known = match ask.action.leaves() {
+            true => self.note_wish(caller, known, ask.wished_at).await?,
+            false => known,
         };
         refuse(ask.action, &known.body)?;
         let lock = request_lock::subscription(id);
@@ -57,7 +57,7 @@ impl Subscriptions {
         wished_at: Option<Timestamp>,
     ) -> Result<Stored<Subscription>> {
         for _ in 0..8 {
-            let now = self.clock.now();
+            let now = self.clocks.machine();
             let at = wished_at.map_or(now, kit::clock::millis);
             let Some(next) = known.body.wished(at, now) else { return Ok(known) };
             let stamp =
@@ -91,16 +91,15 @@ impl Subscriptions {
         if ask.action.is_done(&known.body) {
             return self.note(caller, known, ask.action, key, true).await;
         }
-        let known = self.note(caller, known, ask.action, key, false).await?;
-        let begun = known.body.acting.as_ref().map_or_else(|| self.clock.now(), |a| a.at);
-        let months = ask.months.max(1);
-        let act = match ask.action {
-            Action::Cancel => Act::CancelAtPeriodEnd { feedback: None },
-            Action::Undo => Act::UndoCancel,
-            Action::Pause => Act::Pause { months, resumes_at: add_months(begun, months) },
-            Action::Resume => Act::Resume,
-        };
         let provider = self.connections.provider(scope, known.body.provider).await?;
+        let now = self.clocks.now(scope).await?;
+        if !provider.abilities().of(&act(ask, now)).is_possible() {
+            let text = format!("the billing provider cannot do this: {}", ask.action.as_str());
+            return Err(Error::Refused("provider_cannot", text));
+        }
+        let known = self.note(caller, known, ask.action, key, false).await?;
+        let begun = known.body.acting.as_ref().map_or(now, |a| a.at);
+        let act = act(ask, begun);
         let external = known.body.external_id.as_str().into();
         match provider.apply(&external, &act, &IdempotencyKey::new(key)).await {
             Ok(_) => {}
@@ -138,8 +137,9 @@ impl Subscriptions {
         done: bool,
     ) -> Result<Stored<Subscription>> {
         for _ in 0..8 {
-            let now = self.clock.now();
-            let next = if done { known.body.acted(key) } else { known.body.beginning(key, now) };
+            let now = self.clocks.machine();
+            let begins = self.clocks.now(&known.scope).await?;
+            let next = if done { known.body.acted(key) } else { known.body.beginning(key, begins) };
             let stamp =
                 Stamp { scope: &known.scope, subject: &known.id, sequence: known.version + 1, at: now };
             let after = json!({ "state": next.state.as_str() });
@@ -153,6 +153,18 @@ impl Subscriptions {
             }
         }
         Err(Error::Busy)
+    }
+}
+
+/// What is asked of the provider, as of the instant the act began.
+fn act(ask: &Ask, begun: Timestamp) -> Act {
+    let months = ask.months.max(1);
+    match ask.action {
+        Action::Cancel => Act::CancelAtPeriodEnd { feedback: None },
+        Action::CancelNow => Act::CancelNow { feedback: None },
+        Action::Undo => Act::UndoCancel,
+        Action::Pause => Act::Pause { months, resumes_at: add_months(begun, months) },
+        Action::Resume => Act::Resume,
     }
 }
 

@@ -23,7 +23,7 @@ impl Subscriptions {
         provider: ProviderKind,
         seen: Vec<Snapshot>,
     ) -> Result<u64> {
-        let now = self.clock.now();
+        let now = self.clocks.machine();
         let ids: Vec<_> = seen.iter().map(|s| s.id.as_str()).collect();
         let known = self.store.by_externals(scope, provider, &ids).await?;
         let known: HashMap<_, _> = known.into_iter().map(|s| (s.body.external_id.clone(), s)).collect();
@@ -103,7 +103,7 @@ impl Subscriptions {
     }
 
     async fn follow_all(&self, scope: &Scope, customers: Vec<String>) -> Result<()> {
-        let now = self.clock.now();
+        let now = self.clocks.now(scope).await?;
         let saved = self.ledgers.saved(scope, &customers, now).await?;
         let mut of: HashMap<_, (Vec<Subscription>, bool)> = HashMap::new();
         for s in self.store.of_customers(scope, &customers).await? {

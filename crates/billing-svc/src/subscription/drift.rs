@@ -30,7 +30,7 @@ impl Subscriptions {
                 drift.add(id, DriftKind::Missing, Vec::new());
                 continue;
             };
-            let Reading::Newer(next) = mirror.read(snapshot.clone(), self.clock.now()) else { continue };
+            let Reading::Newer(next) = mirror.read(snapshot.clone(), self.clocks.machine()) else { continue };
             let fields = differing(mirror, &next)?;
             if !fields.is_empty() {
                 let newer = snapshot.provider_version > mirror.provider_version;
@@ -49,7 +49,7 @@ impl Subscriptions {
         since: Timestamp,
     ) -> Result<()> {
         let ids: Vec<_> = ids.iter().map(ExternalId::as_str).collect();
-        Ok(self.store.heard_of(scope, provider, &ids, since, self.clock.now()).await?)
+        Ok(self.store.heard_of(scope, provider, &ids, since, self.clocks.machine()).await?)
     }
 
     /// Asks for some that a sync of everything, which began at `since`, has not seen. What the provider has no more is
@@ -83,7 +83,7 @@ impl Subscriptions {
 
     /// Notes that a subscription is lost sight of; false when somebody else noted something.
     pub(super) async fn lose(&self, read: &store::Stored<Subscription>) -> Result<bool> {
-        let now = self.clock.now();
+        let now = self.clocks.machine();
         let next = read.body.lost(now);
         let stamp = Stamp { scope: &read.scope, subject: &read.id, sequence: read.version + 1, at: now };
         let events = vec![stamp.subscription_changed(&next, Some(&read.body))];

@@ -368,7 +368,10 @@ fn remember(known: &[String], new: &str) -> Vec<String> {
 /// What can be asked of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// At the close of the paid period.
     Cancel,
+    /// At once, for good.
+    CancelNow,
     Undo,
     Pause,
     Resume,
@@ -378,16 +381,23 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cancel => "cancel",
+            Self::CancelNow => "cancel_now",
             Self::Undo => "undo",
             Self::Pause => "pause",
             Self::Resume => "resume",
         }
     }
 
+    /// Whether it is a wish to leave.
+    pub fn leaves(self) -> bool {
+        matches!(self, Self::Cancel | Self::CancelNow)
+    }
+
     /// Whether the subscription already is as this act would make it.
     pub fn is_done(self, s: &Subscription) -> bool {
         match self {
             Self::Cancel => matches!(s.state, State::NonRenewing | State::Ended),
+            Self::CancelNow => s.state == State::Ended,
             Self::Undo => !matches!(s.state, State::NonRenewing | State::Ended) && s.cancel_at.is_none(),
             // Some providers pause at the next renewal only: one that waits is agreed all the same.
             Self::Pause => s.state == State::Paused || s.paused_at.is_some(),
@@ -397,7 +407,7 @@ impl Action {
 
     /// Why the state forbids it; none when it may be tried.
     pub fn refused(self, s: &Subscription) -> Option<&'static str> {
-        if s.state == State::Ended && self != Self::Cancel {
+        if s.state == State::Ended && !self.leaves() {
             return Some("already_ended");
         }
         if self == Self::Pause && !matches!(s.state, State::Active | State::PastDue | State::Paused) {

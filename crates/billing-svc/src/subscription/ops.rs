@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kit::{Caller, Outgoing, Page, PageRequest, Scope, SharedClock};
+use kit::{Caller, Outgoing, Page, PageRequest, Scope};
 use store::{Leases, Stored, Transaction};
 
 use super::model::{Reading, State, Subscription};
@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::events::Stamp;
 use crate::offer::Ledgers;
 use crate::providers::{ProviderKind, Snapshot};
+use crate::test_clock::Clocks;
 
 /// The use cases of subscriptions.
 #[derive(Clone)]
@@ -22,7 +23,7 @@ pub struct Subscriptions {
     pub(super) ledgers: Ledgers,
     pub(super) connections: Connections,
     pub(super) leases: Leases,
-    pub(super) clock: SharedClock,
+    pub(super) clocks: Clocks,
 }
 
 /// What a provider event says beside the subscription's state. `event` is the provider's id of it.
@@ -57,9 +58,9 @@ impl Subscriptions {
         ledgers: Ledgers,
         connections: Connections,
         leases: Leases,
-        clock: SharedClock,
+        clocks: Clocks,
     ) -> Self {
-        Self { store, customers, ledgers, connections, leases, clock }
+        Self { store, customers, ledgers, connections, leases, clocks }
     }
 
     pub async fn list(
@@ -140,7 +141,7 @@ impl Subscriptions {
         news: Option<News<'_>>,
     ) -> Result<Stored<Subscription>> {
         for _ in 0..TRIES {
-            let now = self.clock.now();
+            let now = self.clocks.machine();
             let known = self.store.by_external(scope, provider, snapshot.id.as_str()).await?;
             let written = match known {
                 None => self.first_sight(scope, provider, snapshot.clone(), news).await,
@@ -173,7 +174,7 @@ impl Subscriptions {
         snapshot: Snapshot,
         news: Option<News<'_>>,
     ) -> Result<Stored<Subscription>> {
-        let now = self.clock.now();
+        let now = self.clocks.machine();
         let customer_id = match self.customers.linked_to(scope, provider, snapshot.customer.as_str()).await? {
             Some(customer) => customer.id,
             None => {
@@ -197,7 +198,7 @@ impl Subscriptions {
         next: Subscription,
         news: Option<News<'_>>,
     ) -> Result<Stored<Subscription>> {
-        let now = self.clock.now();
+        let now = self.clocks.machine();
         let stamp = Stamp { scope: &read.scope, subject: &read.id, sequence: read.version + 1, at: now };
         let mut events = Vec::new();
         if next.tells_otherwise(&read.body) {
@@ -219,7 +220,7 @@ impl Subscriptions {
         // Records may have been merged since whoever calls read this one.
         let customer_id = &self.customers.get(scope, customer_id).await?.id;
         let all = self.store.of_customer(scope, customer_id).await?;
-        let saved = self.ledgers.of(scope, customer_id).await?.is_saved(self.clock.now());
+        let saved = self.ledgers.of(scope, customer_id).await?.is_saved(self.clocks.now(scope).await?);
         let bodies: Vec<_> = all.into_iter().map(|s| s.body).collect();
         self.customers.follow(scope, customer_id, &bodies, saved).await
     }
@@ -258,7 +259,7 @@ impl Subscriptions {
     /// Asks once more for subscriptions nobody heard of for a week; those the provider does not tell of become
     /// `unknown`. Done by a schedule.
     pub async fn check_silent(&self) -> Result<u64> {
-        let before = kit::time::add_days(self.clock.now(), -7);
+        let before = kit::time::add_days(self.clocks.machine(), -7);
         let mut lost = 0;
         for read in self.store.silent_since(before).await? {
             if self.read_back(&read.scope, &read.body).await.is_ok() {

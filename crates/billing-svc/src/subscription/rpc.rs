@@ -70,16 +70,8 @@ impl SubscriptionService for Rpc {
         request: Request<pb::ActOnSubscriptionRequest>,
     ) -> Reply<pb::Subscription> {
         let caller = Caller::of(&request)?;
-        let pb::ActOnSubscriptionRequest { id, action, months, wished_at, key } = request.into_inner();
-        let action = match pb::SubscriptionAction::try_from(action) {
-            Ok(pb::SubscriptionAction::Cancel) => Action::Cancel,
-            Ok(pb::SubscriptionAction::Undo) => Action::Undo,
-            Ok(pb::SubscriptionAction::Pause) => Action::Pause,
-            Ok(pb::SubscriptionAction::Resume) => Action::Resume,
-            Ok(pb::SubscriptionAction::Unspecified) | Err(_) => {
-                return Err(wrong(Error::field("action", "required", "say what is to be done")));
-            }
-        };
+        let pb::ActOnSubscriptionRequest { id, action, months, wished_at, key, when } = request.into_inner();
+        let action = action_from(action, when).map_err(wrong)?;
         let wished_at = wished_at.as_ref().and_then(kit::time::from_proto);
         let ask = Ask { action, months, wished_at, key };
         let room = self.0.clone();
@@ -105,6 +97,23 @@ impl Rpc {
         page: &PageRequest,
     ) -> Reply<pb::ListSubscriptionsResponse> {
         Ok(listed(self.0.list(caller, filter, page).await.map_err(wrong)?))
+    }
+}
+
+/// What is asked for. Only a cancellation has a time to choose: for another act it would be a promise nobody keeps.
+fn action_from(action: i32, when: i32) -> Result<Action, Error> {
+    use pb::{CancelWhen, SubscriptionAction as Asked};
+    let when = CancelWhen::try_from(when).unwrap_or_default();
+    match (Asked::try_from(action).unwrap_or_default(), when) {
+        (Asked::Cancel, CancelWhen::Now) => Ok(Action::CancelNow),
+        (Asked::Cancel, CancelWhen::PeriodEnd | CancelWhen::Unspecified) => Ok(Action::Cancel),
+        (Asked::Unspecified, _) => Err(Error::field("action", "required", "say what is to be done")),
+        (_, CancelWhen::Now | CancelWhen::PeriodEnd) => {
+            Err(Error::field("when", "when.cancel_only", "is for `cancel` only"))
+        }
+        (Asked::Undo, CancelWhen::Unspecified) => Ok(Action::Undo),
+        (Asked::Pause, CancelWhen::Unspecified) => Ok(Action::Pause),
+        (Asked::Resume, CancelWhen::Unspecified) => Ok(Action::Resume),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Chargebee over the fake: what only Chargebee does, and what goes wrong on the way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,8 +10,9 @@ use billing_svc::providers::{
     ProviderError, ProviderKind, Rejected, State, SwitchAt, Term, Tools,
 };
 use connect::http::{Http, Settings};
+use connect::pace::Paces;
 use kit::clock::{Clock, MovedClock};
-use kit::{Currency, Mode, Money, Scope};
+use kit::{Currency, Mode, Money, Scope, Timestamp};
 use testkit::chargebee::{Catalogue, FakeChargebee, Fault};
 
 use crate::provider_contract::Rig;
@@ -46,6 +48,11 @@ fn provider_of(fake: &FakeChargebee) -> Arc<dyn Provider> {
         first_wait: Duration::from_millis(2),
         ..Settings::default()
     };
+    let tools = Tools::without_books(Http::new(settings).unwrap(), Arc::new(fake.clock().clone()));
+    open(fake, &tools.paced(hurried()))
+}
+
+fn open(fake: &FakeChargebee, tools: &Tools) -> Arc<dyn Provider> {
     let connection = Connection {
         kind: ProviderKind::Chargebee,
         scope: Scope::new("com_1", Mode::Test),
@@ -55,8 +62,21 @@ fn provider_of(fake: &FakeChargebee) -> Arc<dyn Provider> {
         site: Some("adafibre-test".into()),
         webhook_secrets: vec!["hook:next".into(), fake.webhook_secret()],
     };
-    let tools = Tools::without_books(Http::new(settings).unwrap(), Arc::new(fake.clock().clone()));
-    providers::open(&connection, &tools).unwrap()
+    providers::open(&connection, tools).unwrap()
+}
+
+/// A clock that is a minute later whenever somebody looks.
+struct Hurried(AtomicI64);
+
+impl Clock for Hurried {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(60 * self.0.fetch_add(1, Ordering::Relaxed)).unwrap()
+    }
+}
+
+/// What a site allows is less than these tests ask of it: here every turn comes at once.
+pub fn hurried() -> Paces {
+    Paces::new(Arc::new(Hurried(AtomicI64::default())))
 }
 
 #[async_trait]
@@ -165,6 +185,7 @@ async fn a_key_that_chargebee_forgot_does_not_act_again() {
     let acts = [
         quarter_off(),
         Act::Credit { amount: five },
+        Act::Refund { amount: five, not_before: Timestamp::UNIX_EPOCH },
         Act::ExtendTerm { until },
         Act::SwitchPlan { price_id: rig.other_price(), at: SwitchAt::Now { prorate: true } },
         Act::Pause { months: 1, resumes_at: back },
@@ -181,8 +202,61 @@ async fn a_key_that_chargebee_forgot_does_not_act_again() {
         assert!(second.replayed && second.made == first.made, "{}: {second:?}", act.name());
         assert_eq!(rig.fake.seen().iter().filter(|s| s.method == "POST").count(), writes, "{}", act.name());
     }
-    let wrong = Act::Credit { amount: Money::new(900, five.currency) };
+    let nine = Money::new(900, five.currency);
+    let wrong = Act::Credit { amount: nine };
     assert!(matches!(p.apply(&id, &wrong, &key("credit")).await, Err(ProviderError::KeyReused)));
+    let wrong = Act::Refund { amount: nine, not_before: Timestamp::UNIX_EPOCH };
+    assert!(matches!(p.apply(&id, &wrong, &key("refund")).await, Err(ProviderError::KeyReused)));
+}
+
+#[tokio::test]
+async fn a_refund_whose_answer_never_comes_goes_back_once() {
+    let rig = rig().await;
+    let (p, id) = (rig.provider(), rig.subscription().await);
+    let five = Money::new(500, Currency::parse("EUR").unwrap());
+    let refund = Act::Refund { amount: five, not_before: Timestamp::UNIX_EPOCH };
+    // Subscription, credit notes and the paid invoice are read first.
+    rig.fake.fail_after(3, &[Fault::SilentAfterActing]);
+    let receipt = p.apply(&id, &refund, &key("r")).await.unwrap();
+    assert!(receipt.replayed, "the second try got the first one's answer");
+    let notes = rig.fake.all("credit_note");
+    assert_eq!((notes.len(), &notes[0]["total"], rig.writes_to("/refund")), (1, &500.into(), 2));
+    assert_eq!(p.given(&id, &key("r")).await.unwrap(), receipt.made);
+    let (caller, body) = rig.fake.delivery("payment_refunded").unwrap();
+    let headers = vec![("authorization".to_owned(), caller)];
+    let call = InboundCall { headers: &headers, body: body.as_bytes(), now: rig.clock().now() };
+    let told = p.verify(&call).unwrap().remove(0);
+    assert_eq!((told.kind, told.said.amount), (FactKind::Refund, Some(five)));
+}
+
+#[tokio::test]
+async fn an_account_is_asked_no_faster_than_it_allows() {
+    let rig = rig().await;
+    let id = rig.subscription().await;
+    let settings = Settings { private_networks: true, attempts: 1, ..Settings::default() };
+    let tools = Tools::without_books(Http::new(settings).unwrap(), Arc::new(rig.fake.clock().clone()));
+    let (p, twin) = (open(&rig.fake, &tools), open(&rig.fake, &tools));
+    // Twelve at once, as a tenth of what a test site has in a minute; the next waits for its turn.
+    let before = rig.fake.seen().len();
+    let began = std::time::Instant::now();
+    for _ in 0..13 {
+        p.subscription(&id).await.unwrap();
+    }
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    assert!(rig.fake.seen().len() - before >= 13);
+    // Who was told to wait does not ask, whichever client of the account it is.
+    rig.fake.fail_next(&[Fault::TooMany(41)]);
+    let busy = p.subscription(&id).await;
+    assert!(matches!(busy, Err(ProviderError::Busy { .. })), "{busy:?}");
+    let asked = rig.fake.seen().len();
+    let held = twin.subscription(&id).await;
+    assert!(
+        matches!(held, Err(ProviderError::Busy { after: Some(wait) }) if wait > Duration::from_secs(30)),
+        "{held:?}"
+    );
+    assert_eq!(rig.fake.seen().len(), asked);
+    rig.clock().advance(jiff::SignedDuration::from_secs(50));
+    twin.subscription(&id).await.unwrap();
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod provider_contract;
 mod provider_contract_money;
 mod provider_contract_told;
 mod recurly;
+mod recurly_prism;
 mod recurly_sdk;
 mod rooms;
 mod rpc;

@@ -127,6 +127,7 @@ async fn a_repetition_after_an_hour_is_told_by_what_is_there() {
     let acts = [
         (quarter_off(), "/coupon_redemptions/active"),
         (Act::Credit { amount: eur(500) }, "/line_items"),
+        (Act::Refund { amount: eur(435), not_before: jiff::Timestamp::UNIX_EPOCH }, "/refund"),
         (Act::ExtendTerm { until }, id.as_str()),
         (Act::SwitchPlan { price_id: rig.other_price(), at: SwitchAt::PeriodEnd }, "/change"),
         (Act::Pause { months: 2, resumes_at: until }, "/pause"),
@@ -273,6 +274,27 @@ async fn an_answer_that_never_comes_does_not_act_twice() {
     rig.fake.fail_after(2, &[Fault::SilentAfterActing]);
     let receipt = p.apply(&id, &Act::Credit { amount: eur(500) }, &key("c")).await.unwrap();
     assert_eq!(p.given(&id, &key("c")).await.unwrap(), receipt.made);
+}
+
+#[tokio::test]
+async fn a_refund_whose_answer_never_comes_goes_back_once_and_in_decimals() {
+    let rig = RecurlyRig::start().await;
+    let (p, id) = (rig.provider(), rig.subscription().await);
+    let refund = |minor| Act::Refund { amount: eur(minor), not_before: jiff::Timestamp::UNIX_EPOCH };
+    // Subscription, credit invoices and the paid invoice are read first.
+    rig.fake.fail_after(3, &[Fault::SilentAfterActing]);
+    let first = p.apply(&id, &refund(435), &key("r")).await.unwrap();
+    rig.clock().advance(SignedDuration::from_mins(61));
+    let again = p.apply(&id, &refund(435), &key("r")).await.unwrap();
+    assert_eq!((again.replayed, &again.made), (true, &first.made));
+    assert_eq!(p.given(&id, &key("r")).await.unwrap(), first.made);
+    let credit = rig.fake.object("invoice", first.made.unwrap().as_str()).unwrap();
+    assert_eq!((&credit["type"], &credit["total"]), (&json!("credit"), &json!(-4.35)));
+    let reused = p.apply(&id, &refund(500), &key("r")).await;
+    assert!(matches!(reused, Err(ProviderError::KeyReused)), "{reused:?}");
+    // The bank did not move it: nothing was given.
+    rig.fake.set(credit["id"].as_str().unwrap(), json!({"state": "failed"}));
+    assert_eq!(p.given(&id, &key("r")).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -12,8 +12,9 @@ use crate::provider_contract::Rig;
 use crate::recurly::RecurlyRig;
 
 /// What says how something is to be done; the rest says what with, and need only be of the same kind.
-const HOW: [&str; 12] = [
+const HOW: [&str; 13] = [
     "type",
+    "refund_method",
     "discount_type",
     "duration",
     "temporal_unit",
@@ -124,6 +125,8 @@ async fn the_sdk_sends_the_same_for_the_same_wish() {
     note(&["credit"], sent(&rig, &id, Act::Credit { amount: eur(525) }).await);
     let made = p.apply(&id, &Act::Credit { amount: eur(525) }, &credit).await.unwrap().made.unwrap();
     note(&["take_credit"], sent(&rig, &id, Act::TakeCredit { credit: made, amount: eur(525) }).await);
+    let refund = Act::Refund { amount: eur(525), not_before: jiff::Timestamp::UNIX_EPOCH };
+    note(&["refund"], sent(&rig, &id, refund).await);
     note(&["cancel"], sent(&rig, &id, Act::CancelAtPeriodEnd { feedback: None }).await);
     note(&["undo_cancel"], sent(&rig, &id, Act::UndoCancel).await);
     p.apply(&id, &pause, &IdempotencyKey::new("pause")).await.unwrap();
@@ -131,5 +134,5 @@ async fn the_sdk_sends_the_same_for_the_same_wish() {
     note(&["resume"], sent(&rig, &id, Act::Resume).await);
     note(&["cancel_now"], sent(&rig, &id, Act::CancelNow { feedback: None }).await);
     let left: Vec<_> = recorded.keys().filter(|name| !seen.contains_key(*name)).collect();
-    assert_eq!(left, ["refund"], "recorded, and not sent by us");
+    assert!(left.is_empty(), "recorded, and not sent by us: {left:?}");
 }

@@ -292,19 +292,22 @@ async fn a_demo_company_is_read_in_and_its_customer_leaves_and_stays() {
     .into_inner();
     let subscription = subject.subscription.unwrap();
     assert_eq!((subject.name.as_str(), subject.hands_off.as_str()), ("Ada", ""));
-    let mut act = async |action: pb::SubscriptionAction| {
+    let mut act = async |action: pb::SubscriptionAction, when: pb::CancelWhen| {
         let ask = pb::ActOnSubscriptionRequest {
             id: subscription.id.clone(),
             action: action.into(),
+            when: when.into(),
             ..Default::default()
         };
         subscriptions.act_on_subscription(s.ask(ask)).await
     };
-    let gone = act(pb::SubscriptionAction::Cancel).await.unwrap().into_inner();
-    assert_eq!(gone.state(), pb::SubscriptionState::NonRenewing);
-    let back = act(pb::SubscriptionAction::Undo).await.unwrap().into_inner();
-    assert_eq!(back.state(), pb::SubscriptionState::Active);
-    assert_eq!(refused(act(pb::SubscriptionAction::Unspecified).await).code, Code::Invalid);
+    use pb::{CancelWhen as When, SubscriptionAction as Do, SubscriptionState as State};
+    assert_eq!(act(Do::Cancel, When::Unspecified).await.unwrap().get_ref().state(), State::NonRenewing);
+    assert_eq!(act(Do::Undo, When::Unspecified).await.unwrap().get_ref().state(), State::Active);
+    assert_eq!(act(Do::Cancel, When::PeriodEnd).await.unwrap().get_ref().state(), State::NonRenewing);
+    assert_eq!(refused(act(Do::Unspecified, When::Unspecified).await).code, Code::Invalid);
+    assert_eq!(refused(act(Do::Pause, When::Now).await).code, Code::Invalid);
+    assert_eq!(act(Do::Cancel, When::Now).await.unwrap().get_ref().state(), State::Ended);
     let catalog = pb::GetCatalogRequest { provider: "simulated".into() };
     let catalog = connections.get_catalog(s.ask(catalog)).await.unwrap().into_inner();
     assert_eq!(catalog.prices.len(), 1);

@@ -91,6 +91,7 @@ fn row(id: &str, started_at: Timestamp) -> Fixture {
         quantity: 0,
         trial_end: None,
         past_due_since: None,
+        payment: None,
         attributes: BTreeMap::new(),
     }
 }
@@ -231,7 +232,7 @@ fn asked<T>(message: T, company: &str) -> tonic::Request<T> {
 #[tokio::test]
 async fn rows_come_in_by_its_own_door_and_what_stands_there_can_be_seen() {
     let rig = SimulatedRig::start().await;
-    let rpc = simulated::operations(rig.books.clone(), Arc::new(rig.clock.clone()));
+    let rpc = simulated::operations(rig.books.clone());
     let row = pb::FixtureRow {
         external_id: "c-1001".into(),
         email: "ada@example.com".into(),

@@ -19,7 +19,7 @@ pub struct Cards {
     /// What is the same for every kind of content: reading, editing, rolling back, archiving.
     pub objects: Objects<CardContent>,
     elements: CardElements,
-    questionnaires: Questionnaires,
+    pub questionnaires: Questionnaires,
     offers: Arc<dyn Offers>,
 }
 
@@ -79,6 +79,18 @@ impl Cards {
         let frozen = Frozen::new(id, content, pins).map_err(kit::Fault::internal)?;
         let view = self.objects.publish(caller, &read, None, frozen, note).await?;
         Ok(View { warnings, ..view })
+    }
+
+    /// The working copy with copies of the kept pieces it holds, as publishing would freeze it today; nothing is kept.
+    pub async fn as_it_stands(
+        &self,
+        scope: &Scope,
+        id: &str,
+        found: &mut Findings,
+    ) -> Result<CardContent, Error> {
+        let mut content = self.objects.working(scope, id).await?;
+        self.copy_pieces(scope, &mut content, found).await?;
+        Ok(content)
     }
 
     async fn copy_pieces(

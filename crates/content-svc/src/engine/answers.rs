@@ -1,6 +1,6 @@
 //! Taking a customer's answers in.
 
-use super::evaluate::{Answer, Known};
+use super::evaluate::{Answer, Known, holds};
 use crate::questionnaire::{Question, QuestionType, QuestionnaireContent};
 use crate::text::Findings;
 
@@ -31,7 +31,11 @@ impl Known {
             taken.answers.insert(key, answer);
         }
         let questions = asked.iter().flat_map(|q| &q.questions);
-        for question in questions.filter(|q| q.required && shown.contains(&q.key.as_str())) {
+        // One that is not shown to this customer cannot be answered: to require it would hold them.
+        let shown = |q: &&Question| {
+            shown.contains(&q.key.as_str()) && q.show_if.as_ref().is_none_or(|rule| holds(rule, &taken))
+        };
+        for question in questions.filter(|q| q.required).filter(shown) {
             if !taken.answers.contains_key(&question.key) {
                 wrong.error("required", format!("answers[{}]", question.key), "an answer is required");
             }

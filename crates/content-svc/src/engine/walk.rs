@@ -41,6 +41,9 @@ pub struct Candidate {
     pub kind: String,
     /// What it is called where it is shown.
     pub text: LocalText,
+    /// Its terms in plain words.
+    #[serde(default)]
+    pub terms_text: LocalText,
     /// Where the customer goes on after taking it; empty where nowhere.
     #[serde(default)]
     pub url: String,

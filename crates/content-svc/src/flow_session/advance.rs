@@ -52,12 +52,26 @@ impl FlowSessions {
             return Ok(());
         };
         let mut at = from.to_owned();
+        let region = session.rule.as_ref().map(|r| r.requirements);
+        let (most_pages, most_offers) = region.map_or((0, 0), |r| (r.max_screens, r.max_offers));
         loop {
             let shown = u32::try_from(session.presented.len()).unwrap_or(u32::MAX);
             let mut why = Vec::new();
             let halt = walk(&frozen.content, &at, &session.known, shown, &mut why);
             why.into_iter().for_each(|d| session.note(now, d));
+            let over = most_pages > 0 && session.pages_shown() >= most_pages;
             match halt {
+                Halt::Step(node) | Halt::Offer { node, .. } if over => {
+                    let message = format!("{most_pages} pages were shown, the most the region allows");
+                    session.note(now, Decision::new(&node, "region_screen_limit", message));
+                    session.show("", now);
+                    return Ok(());
+                }
+                Halt::Offer { node, none, .. } if most_offers > 0 && shown >= most_offers => {
+                    let message = format!("{shown} offers were shown, the most the region allows");
+                    session.note(now, Decision::new(&node, "region_offer_limit", message));
+                    at = none;
+                }
                 Halt::Step(node) => {
                     session.show(&node, now);
                     return Ok(());
@@ -114,13 +128,20 @@ impl FlowSessions {
             return Ok(false);
         }
         let subscription = session.subscription_id.clone();
-        let candidates = match self.billing.candidates(&caller, &subscription, &fresh, &segments).await {
+        let mut candidates = match self.billing.candidates(&caller, &subscription, &fresh, &segments).await {
             Ok(candidates) => candidates,
             Err(e) => {
                 session.note(now, Decision::new(node, "offers_unavailable", format!("billing: {e}")));
                 return Ok(false);
             }
         };
+        if session.rule.as_ref().is_some_and(|r| r.requirements.plain_terms) {
+            for unread in candidates.iter_mut().filter(|c| !c.terms_text.covers(&session.locale)) {
+                let message = format!("its terms are not there in {}", session.locale);
+                unread.eligible = false;
+                unread.reasons.push(("terms_not_in_language".into(), message));
+            }
+        }
         let mut why = Vec::new();
         let chosen = choose(node, &fresh, &candidates, &mut why);
         why.into_iter().for_each(|d| session.note(now, d));

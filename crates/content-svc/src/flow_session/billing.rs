@@ -222,6 +222,7 @@ impl Billing for Upstreamed {
             months: 0,
             wished_at: Some(kit::time::to_proto(wished_at)),
             key: format!("flow:{session}"),
+            when: pb::CancelWhen::PeriodEnd.into(),
         };
         let request = match up.request(caller, ACT, asked) {
             Ok(request) => request,
@@ -271,8 +272,8 @@ fn candidate(seen: pb::OfferEligibility) -> Option<Candidate> {
         Some(Kind::Contact(pb::ContactTerms { url, .. }) | Kind::Redirect(pb::RedirectTerms { url })) => url,
         _ => String::new(),
     };
-    let text = text(offer.text);
-    Some(Candidate { offer_id: offer.id, name: offer.name, kind, text, url, eligible, reasons })
+    let (terms_text, text) = (text(offer.terms_text), text(offer.text));
+    Some(Candidate { offer_id: offer.id, name: offer.name, kind, text, terms_text, url, eligible, reasons })
 }
 
 fn text(given: Option<proto::common::LocalText>) -> LocalText {

@@ -5,6 +5,8 @@ use kit::{Fault, Money};
 use proto::content as pb;
 use store::Stored;
 
+use super::durable::Durability;
+use super::evidence::{Evidence, Seen};
 use super::model::{FlowSession, State};
 use crate::engine::Answer;
 use crate::questionnaire::{QuestionType, QuestionnaireContent};
@@ -12,6 +14,7 @@ use crate::render::{CardView, ChoiceView, OfferView, Piece, PlaceView, QuestionV
 use crate::wire::{Wire, mirror};
 use crate::workflow::Page;
 
+mirror!(Durability => pb::FlowDurability { Pending, Held30, Held60, Held90, Lost });
 mirror!(State => pb::FlowState { Created, Active, Settling, Saved, Canceled, Manual, Abandoned, Bounced });
 
 /// Reads answers by the kind of the question they answer; what no question asks is left for the visit to refuse.
@@ -62,12 +65,14 @@ pub fn screen(read: &Stored<FlowSession>, screen: Screen, token: String) -> pb::
         theme,
         node: _,
     } = screen;
-    let offer = offer.map(|OfferView { id, kind, text, terms, terms_hash }| pb::FlowOffer {
+    let offer = offer.map(|OfferView { id, kind, text, terms, terms_hash, consent }| pb::FlowOffer {
         id,
         kind,
         text,
         terms,
         terms_hash,
+        consent_required: !consent.is_empty(),
+        consent_text: consent,
     });
     let places = places.into_iter().map(|PlaceView { name, cards }| {
         let cards = cards.into_iter().map(|CardView { id, kind, pieces }| {
@@ -135,14 +140,7 @@ pub fn session(read: Stored<FlowSession>, personal: bool) -> pb::FlowSession {
     let money = |m: Money| proto::common::Money { minor: m.minor, currency: m.currency.as_str().into() };
     let (workflow_id, workflow_number, workflow_hash) =
         body.flow.map(|f| (f.id, f.number, f.hash)).unwrap_or_default();
-    let answers = body.known.answers.into_iter().map(|(question, answer)| match answer {
-        Answer::Choices(choices) => pb::FlowAnswer { question, choices, text: String::new() },
-        Answer::Scale(n) => pb::FlowAnswer { question, choices: Vec::new(), text: n.to_string() },
-        Answer::Text(text) => {
-            let text = if personal { text } else { "•••".into() };
-            pb::FlowAnswer { question, choices: Vec::new(), text }
-        }
-    });
+    let answers = body.known.answers.into_iter().map(|(q, a)| answer_to_wire(q, a, personal));
     pb::FlowSession {
         id,
         customer_id: body.customer_id,
@@ -168,6 +166,57 @@ pub fn session(read: Stored<FlowSession>, personal: bool) -> pb::FlowSession {
         started_at: Some(to_proto(created_at)),
         wished_at: body.wished_at.map(to_proto),
         ended_at: body.ended_at.map(to_proto),
+        durability: body.durable.map_or(0, |d| d.state.to_wire()),
+        rule: body.rule.map(Into::into),
+    }
+}
+
+/// An answer; `personal` says whether free words are shown.
+pub fn answer_to_wire(question: String, answer: Answer, personal: bool) -> pb::FlowAnswer {
+    match answer {
+        Answer::Choices(choices) => pb::FlowAnswer { question, choices, text: String::new() },
+        Answer::Scale(n) => pb::FlowAnswer { question, choices: Vec::new(), text: n.to_string() },
+        Answer::Text(text) => {
+            let text = if personal { text } else { "•••".into() };
+            pb::FlowAnswer { question, choices: Vec::new(), text }
+        }
+    }
+}
+
+/// What the customer saw.
+pub fn evidence(evidence: Evidence) -> pb::FlowEvidence {
+    let Evidence { read, pages, keep_until } = evidence;
+    let Stored { id, body, .. } = read;
+    let (workflow_id, workflow_number, workflow_hash) =
+        body.flow.map(|f| (f.id, f.number, f.hash)).unwrap_or_default();
+    let pages = pages.into_iter().map(|Seen { at, node, page, offer }| {
+        let (template_id, template_number, template_hash) =
+            page.map(|p| (p.id, p.number, p.hash)).unwrap_or_default();
+        let (offer_id, terms_hash, consented_at) =
+            offer.map(|o| (o.offer_id, o.terms_hash, o.consented_at)).unwrap_or_default();
+        pb::FlowEvidencePage {
+            at: Some(to_proto(at)),
+            node,
+            template_id,
+            template_number,
+            template_hash,
+            offer_id,
+            terms_hash,
+            consented_at: consented_at.map(to_proto),
+        }
+    });
+    pb::FlowEvidence {
+        session_id: id,
+        workflow_id,
+        workflow_number,
+        workflow_hash,
+        locale: body.locale,
+        rule: body.rule.map(Into::into),
+        pages: pages.collect(),
+        wished_at: body.wished_at.map(to_proto),
+        ended_at: body.ended_at.map(to_proto),
+        state: body.state.to_wire(),
+        keep_until: keep_until.map(to_proto),
     }
 }
 

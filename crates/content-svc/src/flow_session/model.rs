@@ -4,8 +4,10 @@ use kit::locale::LocalText;
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::durable::{Durability, Durable};
 use crate::engine::{Answer, Decision, Known};
 use crate::questionnaire::QuestionnaireContent;
+use crate::region_rule::Applied;
 use crate::text::Findings;
 
 /// §10.2; `settling` holds what is being carried out in `pending`.
@@ -97,6 +99,30 @@ pub enum Pending {
 pub struct Visit {
     pub node: String,
     pub at: Timestamp,
+    /// The offer on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<ShownOffer>,
+}
+
+/// An offer as it stood on a page: which, and in which terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownOffer {
+    pub offer_id: String,
+    pub terms_hash: String,
+    /// When the customer agreed to them by an act of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consented_at: Option<Timestamp>,
+}
+
+/// A questionnaire some of whose questions the customer answered. The answers themselves stand in what is known of the
+/// customer, and nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    pub questionnaire_id: String,
+    pub number: u32,
+    pub hash: String,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
 }
 
 /// A decision with its time.
@@ -143,14 +169,23 @@ pub struct FlowSession {
     pub continue_url: Option<String>,
     pub wished_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// The rule of the region; none for visits from before there were rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Applied>,
+    /// What was answered of which questionnaires.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heard: Vec<Heard>,
+    /// Whether the subscription holds after the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durable: Option<Durable>,
     /// Whose it was is erased: kept as evidence only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held: Option<Evidence>,
+    pub held: Option<Hold>,
 }
 
 /// Why a visit is kept whose customer was erased.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
+pub struct Hold {
     /// The erasure.
     pub request_id: String,
     #[serde(with = "store::time")]
@@ -158,6 +193,48 @@ pub struct Evidence {
 }
 
 impl FlowSession {
+    /// A visit that begins: nothing was shown yet.
+    pub fn new(
+        customer_id: String,
+        subscription_id: String,
+        subject: Subject,
+        known: Known,
+        locale: String,
+        rule: Applied,
+    ) -> Self {
+        Self {
+            customer_id,
+            moved_from: Vec::new(),
+            subscription_id,
+            starts: Vec::new(),
+            subject,
+            flow: None,
+            known,
+            locale: if locale.is_empty() { "en".into() } else { locale },
+            holdout: false,
+            max_discount_percent: 0,
+            allowed_kinds: Vec::new(),
+            state: State::Created,
+            open: true,
+            node: String::new(),
+            offer: None,
+            pending: None,
+            notice: None,
+            trail: Vec::new(),
+            presented: Vec::new(),
+            why: Vec::new(),
+            redemption_id: None,
+            taken_offer_id: None,
+            continue_url: None,
+            wished_at: None,
+            ended_at: None,
+            rule: Some(rule),
+            heard: Vec::new(),
+            durable: None,
+            held: None,
+        }
+    }
+
     /// Notes why something was done.
     pub fn note(&mut self, at: Timestamp, decision: Decision) {
         self.why.push(Noted { at, decision });
@@ -169,13 +246,19 @@ impl FlowSession {
             self.state = State::Active;
             self.open = true;
             self.ended_at = None;
+            self.durable = None;
         }
     }
 
     /// Shows a page.
     pub fn show(&mut self, node: &str, at: Timestamp) {
         node.clone_into(&mut self.node);
-        self.trail.push(Visit { node: node.to_owned(), at });
+        let offer = self.offer.as_ref().map(|o| ShownOffer {
+            offer_id: o.offer_id.clone(),
+            terms_hash: o.terms_hash.clone(),
+            consented_at: None,
+        });
+        self.trail.push(Visit { node: node.to_owned(), at, offer });
     }
 
     /// Records the wish to cancel, once, with its first time.
@@ -185,6 +268,7 @@ impl FlowSession {
         self.open = true;
         self.pending = Some(Pending::Cancel);
         self.ended_at = None;
+        self.durable = None;
     }
 
     /// Ends the visit.
@@ -194,6 +278,48 @@ impl FlowSession {
         self.offer = None;
         self.pending = None;
         self.ended_at = Some(at);
+        self.durable = match state {
+            // Nothing was decided, and nobody was there.
+            State::Bounced => None,
+            State::Canceled => Some(Durable::new(Durability::Lost, at)),
+            _ => Some(Durable::new(Durability::Pending, at)),
+        };
+    }
+
+    /// Whether the region asks for a consent beside the pressing of a button.
+    pub fn asks_for_consent(&self) -> bool {
+        self.rule.as_ref().is_some_and(|r| r.requirements.consent)
+    }
+
+    /// Notes the consent to the terms on the page.
+    pub fn consent(&mut self, at: Timestamp) {
+        let shown = self.trail.iter_mut().rev().find_map(|v| v.offer.as_mut());
+        if let Some(shown) = shown {
+            shown.consented_at.get_or_insert(at);
+        }
+    }
+
+    /// The pages of the flow that were shown; the plain way to cancel is none.
+    pub fn pages_shown(&self) -> u32 {
+        let pages = self.trail.iter().filter(|v| !v.node.is_empty()).count();
+        u32::try_from(pages).unwrap_or(u32::MAX)
+    }
+
+    /// Notes that questions of a questionnaire were answered.
+    pub fn hear(&mut self, questionnaire_id: &str, number: u32, hash: &str, at: Timestamp) {
+        match self.heard.iter_mut().find(|h| h.questionnaire_id == questionnaire_id) {
+            Some(heard) => {
+                heard.last_at = at;
+                (heard.number, heard.hash) = (number, hash.to_owned());
+            }
+            None => self.heard.push(Heard {
+                questionnaire_id: questionnaire_id.to_owned(),
+                number,
+                hash: hash.to_owned(),
+                first_at: at,
+                last_at: at,
+            }),
+        }
     }
 
     /// Whether the way to cancel is to be shown.
@@ -204,12 +330,12 @@ impl FlowSession {
 
     /// As evidence that a wish was heard and what was shown: when and what, the region's rule, the choices. Nothing that
     /// says who it was: no free words, nothing that was known of the customer.
-    pub fn pseudonymised(&self, evidence: Evidence) -> Self {
+    pub fn pseudonymised(&self, hold: Hold) -> Self {
         let mut left = self.clone();
         left.known.facts.clear();
         left.known.answers.retain(|_, answer| !matches!(answer, Answer::Text(_)));
         left.continue_url = None;
-        left.held = Some(evidence);
+        left.held = Some(hold);
         left
     }
 

@@ -13,6 +13,9 @@ use super::token::{Claims, SESSION, Tokens, Use};
 use crate::companies::Companies;
 use crate::engine::{Answer, Decision};
 use crate::error::Error;
+use crate::questionnaire::QuestionnaireContent;
+use crate::region_rule::RegionRules;
+use crate::versioned::{Content, Pin};
 use crate::workflow::{EndOutcome, NodeKind, Page, Workflows};
 
 /// The visits.
@@ -22,6 +25,7 @@ pub struct FlowSessions {
     pub(super) companies: Companies,
     pub(super) workflows: Workflows,
     pub(super) billing: Arc<dyn Billing>,
+    pub(super) rules: RegionRules,
     pub(super) tokens: Tokens,
     pub(super) clock: SharedClock,
 }
@@ -32,10 +36,11 @@ impl FlowSessions {
         companies: Companies,
         workflows: Workflows,
         billing: Arc<dyn Billing>,
+        rules: RegionRules,
         tokens: Tokens,
         clock: SharedClock,
     ) -> Self {
-        Self { store, companies, workflows, billing, tokens, clock }
+        Self { store, companies, workflows, billing, rules, tokens, clock }
     }
 
     /// What a token says now.
@@ -94,7 +99,12 @@ impl FlowSessions {
         let page = self.page(&read).await?;
         let asked: Vec<_> = page.iter().flat_map(|p| p.questionnaires.iter().map(|q| &q.content)).collect();
         let shown: Vec<_> = page.iter().flat_map(Page::questions_shown).collect();
-        session.answer(given(page.as_ref())?, &asked, &shown).map_err(|f| Error::Answers(f.into_vec()))?;
+        let given = given(page.as_ref())?;
+        let keys: Vec<String> = given.iter().map(|(key, _)| key.clone()).collect();
+        session.answer(given, &asked, &shown).map_err(|f| Error::Answers(f.into_vec()))?;
+        for pin in page.iter().flat_map(|p| p.answered(&keys)) {
+            session.hear(&pin.id, pin.number, &pin.hash, self.clock.now());
+        }
         let next = self.exit(scope, &session, "next").await?;
         if next.is_some() {
             Box::pin(self.advance(&read, &mut session, next.as_deref())).await?;
@@ -102,8 +112,14 @@ impl FlowSessions {
         Box::pin(self.save(read, session, "answered")).await
     }
 
-    /// Takes the offer of the page.
-    pub async fn accept(&self, scope: &Scope, id: &str, offer: &str) -> Result<Stored<FlowSession>, Error> {
+    /// Takes the offer of the page; `consent`: the customer agreed to its terms by an act of their own.
+    pub async fn accept(
+        &self,
+        scope: &Scope,
+        id: &str,
+        offer: &str,
+        consent: bool,
+    ) -> Result<Stored<FlowSession>, Error> {
         let read = self.store.get(scope, id).await?;
         // The second press of a button: the answer to the first stands.
         let same = |o: &str| o == offer;
@@ -118,6 +134,11 @@ impl FlowSessions {
         let Some(table) = session.offer.clone().filter(|o| same(&o.offer_id)) else {
             return Err(Fault::new(Code::Refused, "offer_not_shown", "this offer is not on the page").into());
         };
+        if consent {
+            session.consent(self.clock.now());
+        } else if session.asks_for_consent() {
+            return Err(Error::ConsentMissing);
+        }
         session.state = State::Settling;
         session.pending = Some(Pending::Accept(Box::new(table)));
         Box::pin(self.save(read, session, "answered")).await
@@ -218,6 +239,20 @@ impl FlowSessions {
 }
 
 impl Page {
+    /// The questionnaires that ask one of these questions, as the page pins them.
+    pub fn answered(&self, keys: &[String]) -> Vec<&Pin> {
+        let mut found = Vec::new();
+        for asked in &self.questionnaires {
+            if keys.iter().any(|key| asked.content.question(key).is_some()) {
+                let mut pins = self.cards.iter().flat_map(|c| &c.pins);
+                found.extend(pins.find(|p| {
+                    p.kind == QuestionnaireContent::NOUN && p.id == asked.object_id && p.hash == asked.hash
+                }));
+            }
+        }
+        found
+    }
+
     /// The keys of the questions the page has a place for.
     pub fn questions_shown(&self) -> Vec<&str> {
         use crate::card_elements::Props;

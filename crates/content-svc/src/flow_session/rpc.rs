@@ -46,9 +46,9 @@ fn own<'c>(caller: &'c Caller, id: &str) -> Result<&'c Scope, Error> {
 impl FlowSessionService for Rpc {
     async fn issue_flow_token(&self, request: Request<pb::IssueFlowTokenRequest>) -> Reply<pb::FlowToken> {
         let caller = Caller::of(&request)?;
-        let pb::IssueFlowTokenRequest { customer, subscription, locale } = request.into_inner();
+        let pb::IssueFlowTokenRequest { customer, subscription, locale, region } = request.into_inner();
         let company = caller.scope().map(|s| s.company.clone()).unwrap_or_default();
-        let issued = self.room.issue(&caller, &customer, &subscription, locale).await;
+        let issued = self.room.issue(&caller, &customer, &subscription, locale, region).await;
         reply(issued.map(|(token, expires_at)| pb::FlowToken {
             hosted_url: format!("{}/v1/hosted/{company}/{token}", self.public_url.trim_end_matches('/')),
             token,
@@ -87,11 +87,11 @@ impl FlowSessionService for Rpc {
         reply(answered.await)
     }
 
-    async fn accept_flow_offer(&self, request: Request<pb::FlowOfferRequest>) -> Reply<pb::FlowScreen> {
+    async fn accept_flow_offer(&self, request: Request<pb::AcceptFlowOfferRequest>) -> Reply<pb::FlowScreen> {
         let caller = Caller::of(&request)?;
-        let pb::FlowOfferRequest { id, oid } = request.into_inner();
+        let pb::AcceptFlowOfferRequest { id, oid, consent } = request.into_inner();
         let taken = async {
-            let read = self.room.accept(own(&caller, &id)?, &id, &oid).await?;
+            let read = self.room.accept(own(&caller, &id)?, &id, &oid, consent).await?;
             self.screen(read, String::new()).await
         };
         reply(taken.await)
@@ -154,6 +154,13 @@ impl FlowSessionService for Rpc {
         let id = request.into_inner().id;
         let read = async { self.room.get(caller.scope()?, &id).await };
         reply(read.await.map(convert::explanation))
+    }
+
+    async fn get_flow_evidence(&self, request: Request<pb::FlowSessionRequest>) -> Reply<pb::FlowEvidence> {
+        let caller = Caller::of(&request)?;
+        let id = request.into_inner().id;
+        let seen = async { self.room.evidence(caller.scope()?, &id).await };
+        reply(seen.await.map(convert::evidence))
     }
 
     async fn resolve_flow_token(

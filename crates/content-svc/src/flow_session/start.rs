@@ -6,12 +6,13 @@ use kit::{Caller, Code, Fault, Scope};
 use store::Stored;
 
 use super::billing::{Segments, Visitor};
-use super::model::{FlowRef, FlowSession, State};
+use super::model::{FlowRef, FlowSession};
 use super::ops::FlowSessions;
 use super::tell::changed;
 use super::token::{START, Use};
 use crate::engine::{Decision, Known, choose_workflow};
 use crate::error::Error;
+use crate::region_rule::{Whereabouts, regions};
 use crate::rule::Value;
 use crate::versioned::Published;
 use crate::workflow::{Reentry, Trigger, WorkflowContent};
@@ -24,13 +25,14 @@ impl FlowSessions {
         customer: &str,
         subscription: &str,
         locale: String,
+        region: String,
     ) -> Result<(String, kit::Timestamp), Error> {
         let scope = caller.scope()?;
         let visitor = self.billing.visitor(caller, customer, subscription).await?;
         let expires = self.clock.now() + START;
         let locale = if locale.is_empty() { visitor.locale } else { locale };
-        let purpose =
-            Use::Start { customer: visitor.customer_id, subscription: visitor.subscription_id, locale };
+        let (customer, subscription) = (visitor.customer_id, visitor.subscription_id);
+        let purpose = Use::Start { customer, subscription, locale, region };
         Ok((self.tokens.seal(scope, purpose, expires)?, expires))
     }
 
@@ -38,7 +40,7 @@ impl FlowSessions {
     pub async fn start(&self, token: &str, locale: &str) -> Result<Stored<FlowSession>, Error> {
         let claims = self.claims(token)?;
         let scope = claims.scope();
-        let Use::Start { customer, subscription, locale: own } = claims.purpose else {
+        let Use::Start { customer, subscription, locale: own, region } = claims.purpose else {
             return Err(Fault::new(Code::Unauthenticated, "invalid_token", "this is no start token").into());
         };
         if self.store.started_by(&scope, &claims.id).await?.is_some() {
@@ -51,7 +53,7 @@ impl FlowSessions {
         }
         let locale = if locale.is_empty() { own } else { locale.to_owned() };
         let id = kit::id::new("fls");
-        let mut session = self.welcome(&scope, customer, subscription, locale).await?;
+        let mut session = self.welcome(&scope, customer, subscription, locale, &region).await?;
         session.starts.push(claims.id);
         let now = self.clock.now();
         let read = Stored {
@@ -83,6 +85,7 @@ impl FlowSessions {
         customer: String,
         subscription: String,
         locale: String,
+        region: &str,
     ) -> Result<FlowSession, Error> {
         let caller = Caller::internal("content-svc", Some(scope.clone()));
         let (visitor, segments) = tokio::join!(
@@ -105,35 +108,14 @@ impl FlowSessions {
             Segments::default()
         });
         let Visitor { subject, facts, .. } = visitor;
-        let known = Known::of(&subject.country, facts, &segments);
-        let mut session = FlowSession {
-            customer_id: customer,
-            moved_from: Vec::new(),
-            subscription_id: subscription,
-            starts: Vec::new(),
-            subject,
-            flow: None,
-            known,
-            locale: if locale.is_empty() { "en".into() } else { locale },
-            holdout: segments.holdout,
-            max_discount_percent: segments.max_discount_percent,
-            allowed_kinds: segments.allowed_kinds,
-            state: State::Created,
-            open: true,
-            node: String::new(),
-            offer: None,
-            pending: None,
-            notice: None,
-            trail: Vec::new(),
-            presented: Vec::new(),
-            why: Vec::new(),
-            redemption_id: None,
-            taken_offer_id: None,
-            continue_url: None,
-            wished_at: None,
-            ended_at: None,
-            held: None,
-        };
+        // An address in the network names no country here: that would take somebody's list of addresses.
+        let known = Whereabouts { billing: &subject.country, stated: region, address: "" };
+        let rule = self.rules.applied(scope, &known).await?;
+        let known = Known { regions: rule.regions.clone(), ..Known::of("", facts, &segments) };
+        let mut session = FlowSession::new(customer, subscription, subject, known, locale, rule);
+        session.holdout = segments.holdout;
+        session.max_discount_percent = segments.max_discount_percent;
+        session.allowed_kinds = segments.allowed_kinds;
         for decision in why {
             session.note(now, decision);
         }
@@ -181,7 +163,9 @@ impl FlowSessions {
             (_, None) | (Reentry::Always, _) => true,
             (Reentry::Never, Some(_)) => false,
             (Reentry::AfterDays(days), Some(last)) => {
-                kit::time::add_days(last.updated_at, i64::from(days)) <= self.clock.now()
+                // Not when it was last written: looks at the subscription write to it for months.
+                let ended = last.body.ended_at.unwrap_or(last.updated_at);
+                kit::time::add_days(ended, i64::from(days)) <= self.clock.now()
             }
         };
         if !again {
@@ -201,16 +185,7 @@ impl Known {
     /// What is known of a customer before they say anything.
     pub fn of(country: &str, mut facts: BTreeMap<String, Value>, segments: &Segments) -> Self {
         facts.extend(segments.facts.clone());
-        let country = country.to_ascii_uppercase();
-        let union = EU.contains(&country.as_str()).then(|| "EU".to_owned());
-        let mut regions: Vec<_> = std::iter::once(country).chain(union).collect();
-        regions.retain(|r| !r.is_empty());
+        let regions = regions(country);
         Self { personas: segments.personas.clone(), facts, regions, ..Self::default() }
     }
 }
-
-/// Countries of the European Union.
-const EU: [&str; 27] = [
-    "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU", "IE", "IT", "LV", "LT",
-    "LU", "MT", "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE",
-];

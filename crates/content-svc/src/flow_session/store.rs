@@ -6,6 +6,11 @@ use mongodb::Database;
 use store::{Index, Record, Repo, Sort, Stored};
 
 use super::model::{FlowSession, State};
+use crate::questionnaire::store::counted;
+use crate::questionnaire::{Asked, Tally};
+
+/// Where a visit keeps its answers.
+const ANSWERS: &str = "body.known.answers";
 
 impl Record for FlowSession {
     const COLLECTION: &'static str = "flow_sessions";
@@ -20,6 +25,9 @@ impl Record for FlowSession {
             Index::on(&["body.customer_id", "_id"]),
             Index::on(&["body.state", "_id"]),
             Index::on(&["body.flow.id", "body.flow.number", "created_at"]),
+            Index::on(&["body.heard.questionnaire_id", "-_id"]),
+            Index::global(&["body.durable.look_at"])
+                .partial(doc! { "body.durable.look_at": { "$exists": true } }),
             Index::global(&["body.state", "updated_at"]).partial(open),
             Index::on(&["body.held.request_id"]).partial(doc! { "body.held": { "$exists": true } }),
             Index::global(&["body.held.until"]).partial(doc! { "body.held": { "$exists": true } }),
@@ -140,6 +148,30 @@ impl FlowStore {
         Ok(rows.iter().filter_map(trodden).collect())
     }
 
+    /// Visits in which questions of a questionnaire were answered, newest first.
+    pub async fn answered(
+        &self,
+        scope: &Scope,
+        questionnaire: &str,
+        asked: &Asked,
+        page: &PageRequest,
+    ) -> Result<Page<Stored<FlowSession>>, store::Error> {
+        let query = asked.query(doc! { "body.heard.questionnaire_id": questionnaire }, ANSWERS);
+        self.0.list(scope, query, Sort::Newest, page).await
+    }
+
+    /// How many answered, how many of them all of `required`, and the answers counted, in the database.
+    pub async fn counted(
+        &self,
+        scope: &Scope,
+        questionnaire: &str,
+        asked: &Asked,
+        required: &[&str],
+    ) -> Result<(u64, u64, Vec<Tally>), store::Error> {
+        let these = asked.query(doc! { "body.heard.questionnaire_id": questionnaire }, ANSWERS);
+        counted(&self.0, scope, these, ANSWERS, required).await
+    }
+
     pub async fn insert(
         &self,
         scope: &Scope,
@@ -157,6 +189,30 @@ impl FlowStore {
         events: Vec<Outgoing>,
     ) -> Result<Stored<FlowSession>, store::Error> {
         self.0.replace(read, session, events).await
+    }
+
+    /// Visits whose subscription is to be looked at, of every company.
+    pub async fn to_look_at(
+        &self,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Vec<Stored<FlowSession>>, store::Error> {
+        let due = doc! { "body.durable.look_at": { "$exists": true, "$lte": store::time::to_bson(now) } };
+        self.0.across().list(due, u32::try_from(most).unwrap_or(u32::MAX)).await
+    }
+
+    /// A subscription turned away: the visits that had ended by then lost it. What held for 90 days did.
+    pub async fn lost(&self, scope: &Scope, subscription: &str, at: Timestamp) -> Result<u64, store::Error> {
+        let these = doc! {
+            "body.subscription_id": subscription,
+            "body.durable.state": { "$in": ["pending", "held_30", "held_60"] },
+            "body.durable.since": { "$lte": store::time::to_bson(at) },
+        };
+        let update = doc! {
+            "$set": { "body.durable.state": "lost" },
+            "$unset": { "body.durable.look_at": "" },
+        };
+        self.0.update_many(scope, these, update).await
     }
 
     /// The visits in which one of these customers said to cancel, by id, after one.

@@ -16,8 +16,17 @@ pub const SESSION: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Use {
-    Start { customer: String, subscription: String, locale: String },
-    Session { id: String },
+    Start {
+        customer: String,
+        subscription: String,
+        locale: String,
+        /// Where the company says that the customer is.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        region: String,
+    },
+    Session {
+        id: String,
+    },
 }
 
 /// What a token says.

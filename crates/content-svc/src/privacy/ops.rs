@@ -6,7 +6,7 @@ use personal::{Done, Erase, Held, Holder, How, Order, Part, Receipts, Shelf};
 use store::{Record as _, Stored};
 
 use crate::error::Error;
-use crate::flow_session::{Evidence, FlowSession, FlowStore, shelf};
+use crate::flow_session::{FlowSession, FlowStore, Hold, shelf};
 
 const WHAT: &str = "flow_sessions";
 const WHY: &str = "evidence that the wish to cancel was heard and what was shown; nothing says who it was";
@@ -15,7 +15,7 @@ const WHY: &str = "evidence that the wish to cancel was heard and what was shown
 #[derive(Clone)]
 pub struct ContentHolder {
     pub visits: FlowStore,
-    /// For how long a wish to cancel is kept as evidence.
+    /// For how long a wish to cancel is kept as evidence where the visit has no rule of a region.
     pub evidence_days: u32,
 }
 
@@ -38,14 +38,16 @@ impl ContentHolder {
         if read.body.held.is_some() {
             return Ok(Part::default());
         }
-        if self.evidence_days == 0 {
+        // As the rule of the region said when the visit began.
+        let days = read.body.rule.as_ref().map_or(self.evidence_days, |r| r.requirements.evidence_days);
+        if days == 0 {
             self.visits.remove(&read).await?;
             return Ok(Part::of(Done::new(WHAT, How::Removed, 1)));
         }
         let wished_at = read.body.wished_at.unwrap_or(read.created_at);
-        let until = kit::time::add_days(wished_at, i64::from(self.evidence_days));
-        let evidence = Evidence { request_id: order.request_id.clone(), until: kit::clock::millis(until) };
-        self.visits.replace(&read, read.body.pseudonymised(evidence), Vec::new()).await?;
+        let until = kit::time::add_days(wished_at, i64::from(days));
+        let hold = Hold { request_id: order.request_id.clone(), until: kit::clock::millis(until) };
+        self.visits.replace(&read, read.body.pseudonymised(hold), Vec::new()).await?;
         Ok(Part::of(Done::new(WHAT, How::Emptied, 1)))
     }
 }
@@ -93,8 +95,8 @@ impl Evidences {
     pub async fn let_go(&self) -> Result<u64, Error> {
         let mut gone = 0;
         for read in self.visits.held_until(self.clock.now()).await? {
-            let Some(evidence) = &read.body.held else { continue };
-            let request = &evidence.request_id;
+            let Some(hold) = &read.body.held else { continue };
+            let request = &hold.request_id;
             self.visits.remove(&read).await?;
             let left = held(&self.visits, &read.scope, request).await?;
             let done = Done::new(WHAT, How::Removed, 1);

@@ -3,7 +3,13 @@
 
 mod model;
 mod ops;
+mod responses;
 pub mod rpc;
+pub(crate) mod store;
+mod summary;
 
 pub use model::{Choice, Question, QuestionType, QuestionnaireContent, QuestionnaireKind};
 pub use ops::Questionnaires;
+pub use responses::{Response, Responses};
+pub use store::{Asked, IntakeStore};
+pub use summary::{Answers, Count, Summary, Tally};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kit::{Caller, Scope};
 
 use super::model::QuestionnaireContent;
+use super::responses::Responses;
 use crate::error::Error;
 use crate::versioned::{Frozen, Objects, Published, View, publishable};
 
@@ -13,11 +14,13 @@ use crate::versioned::{Frozen, Objects, Published, View, publishable};
 pub struct Questionnaires {
     /// What is the same for every kind of content: reading, editing, rolling back, archiving.
     pub objects: Objects<QuestionnaireContent>,
+    /// What was answered.
+    pub responses: Responses,
 }
 
 impl Questionnaires {
-    pub fn new(objects: Objects<QuestionnaireContent>) -> Self {
-        Self { objects }
+    pub fn new(objects: Objects<QuestionnaireContent>, responses: Responses) -> Self {
+        Self { objects, responses }
     }
 
     /// Freezes the draft and makes it the version in use.

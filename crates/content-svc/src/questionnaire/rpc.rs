@@ -1,6 +1,6 @@
 //! Questionnaires' face on the wire.
 
-use kit::time::to_proto;
+use kit::time::{from_proto, to_proto};
 use kit::{Caller, Fault, PageRequest};
 use proto::content as pb;
 use proto::content::questionnaire_service_server::{QuestionnaireService, QuestionnaireServiceServer};
@@ -8,7 +8,11 @@ use tonic::Request;
 
 use super::model::{Choice, Question, QuestionType, QuestionnaireContent, QuestionnaireKind};
 use super::ops::Questionnaires;
+use super::responses::Response;
+use super::store::Asked;
+use super::summary::{Answers, Count, Summary};
 use crate::error::Error;
+use crate::flow_session::{answer_to_wire, answers_among};
 use crate::rule::rpc::maybe_rule;
 use crate::text::rpc::{findings, locales, maybe_text, text, to_text};
 use crate::versioned::{Filter, View, rpc as versions};
@@ -97,11 +101,83 @@ impl QuestionnaireService for Rpc {
         versions::archive(&self.0.objects, request).await
     }
 
+    async fn answer_questionnaire(
+        &self,
+        request: Request<pb::AnswerQuestionnaireRequest>,
+    ) -> Reply<pb::QuestionnaireResponse> {
+        let caller = Caller::of(&request)?;
+        let pb::AnswerQuestionnaireRequest { id, answers } = request.into_inner();
+        let read = |asked: &[&QuestionnaireContent]| answers_among(asked, answers);
+        let taken = self.0.responses.answer(&self.0.objects, &caller, &id, read).await;
+        reply(taken.map(|taken| response(&id, taken, caller.sees_personal_data())))
+    }
+
+    async fn list_questionnaire_responses(
+        &self,
+        request: Request<pb::ListQuestionnaireResponsesRequest>,
+    ) -> Reply<pb::ListQuestionnaireResponsesResponse> {
+        let caller = Caller::of(&request)?;
+        let pb::ListQuestionnaireResponsesRequest { id, limit, cursor, question, since, until } =
+            request.into_inner();
+        let (since, until) = (since.as_ref().and_then(from_proto), until.as_ref().and_then(from_proto));
+        let asked = Asked { question: some(question), since, until };
+        let page = PageRequest::new(limit, cursor);
+        let page = self.0.responses.list(&self.0.objects, &caller, &id, &asked, &page).await;
+        let personal = caller.sees_personal_data();
+        reply(page.map(|page| pb::ListQuestionnaireResponsesResponse {
+            items: page.items.into_iter().map(|r| response(&id, r, personal)).collect(),
+            next_cursor: page.next_cursor.unwrap_or_default(),
+        }))
+    }
+
+    async fn summarize_questionnaire(
+        &self,
+        request: Request<pb::SummarizeQuestionnaireRequest>,
+    ) -> Reply<pb::QuestionnaireSummary> {
+        let caller = Caller::of(&request)?;
+        let pb::SummarizeQuestionnaireRequest { id, since, until } = request.into_inner();
+        let (since, until) = (since.as_ref().and_then(from_proto), until.as_ref().and_then(from_proto));
+        let asked = Asked { question: None, since, until };
+        let counted = self.0.responses.summary(&self.0.objects, &caller, &id, &asked).await;
+        reply(counted.map(|Summary { responses, complete, questions }| pb::QuestionnaireSummary {
+            questionnaire_id: id,
+            responses,
+            complete,
+            questions: questions.into_iter().map(Into::into).collect(),
+        }))
+    }
+
     async fn list_questionnaire_versions(
         &self,
         request: Request<pb::ContentIdRequest>,
     ) -> Reply<pb::ReleaseList> {
         versions::list(&self.0.objects, request).await
+    }
+}
+
+/// What somebody answered; `personal` says whether free words are shown.
+fn response(questionnaire_id: &str, response: Response, personal: bool) -> pb::QuestionnaireResponse {
+    let Response { id, number, customer_id, answers, complete, started_at, answered_at } = response;
+    pb::QuestionnaireResponse {
+        id,
+        questionnaire_id: questionnaire_id.to_owned(),
+        number,
+        customer_id: customer_id.unwrap_or_default(),
+        answers: answers.into_iter().map(|(q, a)| answer_to_wire(q, a, personal)).collect(),
+        complete,
+        started_at: Some(to_proto(started_at)),
+        answered_at: Some(to_proto(answered_at)),
+    }
+}
+
+impl From<Answers> for pb::QuestionSummary {
+    fn from(answers: Answers) -> Self {
+        let Answers { key, kind, text, answered, counts, mean } = answers;
+        let counts = counts.into_iter().map(|Count { key, label, reason_category, count, share }| {
+            let reason_category = reason_category.unwrap_or_default();
+            pb::AnswerCount { key, label, reason_category, count, share }
+        });
+        Self { key, r#type: kind.to_wire(), text, answered, counts: counts.collect(), mean }
     }
 }
 

@@ -12,6 +12,10 @@ use super::words::word;
 pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' https:; form-action 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
 
+/// The same for a page nobody was shown: its forms lead nowhere.
+pub const PREVIEW_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' https:; \
+    form-action 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox";
+
 static PAGES: LazyLock<Result<Environment<'static>, minijinja::Error>> = LazyLock::new(|| {
     let mut pages = Environment::new();
     // The name ends in .html: everything is escaped.
@@ -43,12 +47,21 @@ pub fn page(screen: &Screen, frame: Option<&Screen>, action: &str) -> Result<Str
 
 /// The page for a link that does not work.
 pub fn refusal(locale: &str) -> Result<String, Fault> {
-    let say = |key: &str| word(key, locale).to_owned();
-    let piece = super::Piece { kind: "text", text: say("refused_text"), ..super::Piece::default() };
+    notice("refused", locale)
+}
+
+/// The page for a link to a preview that is over.
+pub fn unshared(locale: &str) -> Result<String, Fault> {
+    notice("unshared", locale)
+}
+
+fn notice(name: &str, locale: &str) -> Result<String, Fault> {
+    let say = |what: &str| word(&format!("{name}_{what}"), locale).to_owned();
+    let piece = super::Piece { kind: "text", text: say("text"), ..super::Piece::default() };
     let card = super::CardView { id: String::new(), kind: "contact".into(), pieces: vec![piece] };
     let screen = Screen {
         locale: locale.to_owned(),
-        title: say("refused_title"),
+        title: say("title"),
         notice: String::new(),
         places: vec![super::PlaceView { name: "main".into(), cards: vec![card] }],
         offer: None,

@@ -88,6 +88,8 @@ pub struct OfferView {
     pub text: String,
     pub terms: String,
     pub terms_hash: String,
+    /// What the customer is to agree to beside pressing the button; empty where that is enough.
+    pub consent: String,
 }
 
 /// The page a visit stands at; `page` is what its workflow pins for the node, none for pages of ours. `seed` orders
@@ -112,6 +114,7 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         text: o.text.get(&locale).to_owned(),
         terms: o.terms_text.get(&locale).to_owned(),
         terms_hash: o.terms_hash.clone(),
+        consent: if session.asks_for_consent() { word("consent", &locale).to_owned() } else { String::new() },
     });
     let (title, theme, places) = match (own, page) {
         (Some(own), _) => seen.own_page(own),

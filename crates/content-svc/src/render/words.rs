@@ -7,6 +7,11 @@ pub fn word(key: &str, locale: &str) -> &'static str {
         "cancel_now" => ("Cancel now", "Jetzt kündigen"),
         "accept" => ("Yes, take it", "Ja, annehmen"),
         "decline" => ("No, thank you", "Nein, danke"),
+        "consent" => ("I agree to these terms.", "Ich stimme diesen Bedingungen zu."),
+        "consent_missing" => (
+            "Please agree to the terms, or go on without the offer.",
+            "Bitte stimmen Sie den Bedingungen zu, oder machen Sie ohne das Angebot weiter.",
+        ),
         "keep" => ("Keep my plan", "Tarif behalten"),
         "continue" => ("Continue", "Weiter"),
         "reload" => ("See how it stands", "Stand ansehen"),
@@ -57,6 +62,11 @@ pub fn word(key: &str, locale: &str) -> &'static str {
         "abandoned_text" => (
             "Your plan goes on as it is. You may close this page.",
             "Ihr Tarif läuft weiter wie bisher. Sie können diese Seite schließen.",
+        ),
+        "unshared_title" => ("This link does not work any more", "Dieser Link gilt nicht mehr"),
+        "unshared_text" => (
+            "Please ask whoever sent it to you for another one.",
+            "Bitte fragen Sie, wer ihn geschickt hat, nach einem neuen.",
         ),
         "refused_title" => ("This link does not work any more", "Dieser Link gilt nicht mehr"),
         "refused_text" => (

@@ -3,4 +3,4 @@
 mod model;
 pub mod rpc;
 
-pub use model::{Op, Rule, Value};
+pub use model::{DEEPEST, Op, Rule, Value};

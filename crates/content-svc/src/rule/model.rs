@@ -62,7 +62,34 @@ pub enum Value {
     List(Vec<Value>),
 }
 
+impl Op {
+    /// Whether a value can be compared with it.
+    pub fn fits(self, value: Option<&Value>) -> bool {
+        match (self, value) {
+            (Self::Exists, None) | (Self::In, Some(Value::List(_))) => true,
+            (Self::Exists | Self::In, _) | (_, None | Some(Value::List(_))) => false,
+            (Self::Lt | Self::Lte | Self::Gt | Self::Gte, Some(v)) => {
+                matches!(v, Value::Number(_) | Value::Text(_))
+            }
+            (Self::Eq | Self::Ne | Self::Contains, Some(_)) => true,
+        }
+    }
+}
+
 impl Rule {
+    /// The same rule where personas have other names.
+    #[must_use]
+    pub fn renamed(self, name: &dyn Fn(&str) -> String) -> Self {
+        let all = |rules: Vec<Self>| rules.into_iter().map(|r| r.renamed(name)).collect();
+        match self {
+            Self::All(rules) => Self::All(all(rules)),
+            Self::Any(rules) => Self::Any(all(rules)),
+            Self::Not(rule) => Self::Not(Box::new(rule.renamed(name))),
+            Self::Persona(id) => Self::Persona(name(&id)),
+            other => other,
+        }
+    }
+
     /// How many levels it has.
     pub fn depth(&self) -> usize {
         1 + self.children().map(Self::depth).max().unwrap_or(0)

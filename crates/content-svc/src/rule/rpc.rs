@@ -55,13 +55,7 @@ fn comparison(field: &str, op: i32, given: Option<prost_types::Value>) -> Result
     let op: Op = enum_of(&format!("{field}.op"), op)?;
     let field = format!("{field}.value");
     let value = given.map(|v| value(&field, v, true)).transpose()?.flatten();
-    let fits = match (op, &value) {
-        (Op::Exists, None) | (Op::In, Some(Value::List(_))) => true,
-        (Op::Exists | Op::In, _) | (_, None | Some(Value::List(_))) => false,
-        (Op::Lt | Op::Lte | Op::Gt | Op::Gte, Some(v)) => matches!(v, Value::Number(_) | Value::Text(_)),
-        (Op::Eq | Op::Ne | Op::Contains, Some(_)) => true,
-    };
-    if fits {
+    if op.fits(value.as_ref()) {
         Ok((op, value))
     } else {
         Err(Fault::field(field, "wrong_type", "the value does not fit the operator"))

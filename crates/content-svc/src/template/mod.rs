@@ -3,7 +3,9 @@
 
 mod model;
 mod ops;
+mod promote;
 pub mod rpc;
 
 pub use model::{Layout, Place, TemplateContent, TemplateHead, TemplateKind};
 pub use ops::Templates;
+pub use promote::{Act, Promoted, Promotion};

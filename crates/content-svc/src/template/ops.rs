@@ -14,7 +14,7 @@ use crate::versioned::{Frozen, Objects, Pin, View, publishable};
 pub struct Templates {
     /// What is the same for every kind of content: reading, editing, rolling back, archiving.
     pub objects: Objects<TemplateContent>,
-    cards: Cards,
+    pub cards: Cards,
 }
 
 impl Templates {

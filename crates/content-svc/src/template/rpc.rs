@@ -8,6 +8,7 @@ use tonic::Request;
 
 use super::model::{Layout, Place, TemplateContent, TemplateHead, TemplateKind};
 use super::ops::Templates;
+use super::promote::{Promoted, Promotion};
 use crate::error::Error;
 use crate::text::rpc::{findings, locales, text, to_text, variables};
 use crate::versioned::{Filter, Object, View, rpc as versions};
@@ -85,6 +86,17 @@ impl TemplateService for Rpc {
         versions::archive(&self.0.objects, request).await
     }
 
+    async fn promote_templates(&self, request: Request<pb::PromoteTemplatesRequest>) -> Reply<pb::Promotion> {
+        let caller = Caller::of(&request)?;
+        let pb::PromoteTemplatesRequest { ids, replace, publish, dry_run, note } = request.into_inner();
+        let how = Promotion { replace: replace.into_iter().collect(), publish, dry_run, note };
+        let promoted = Box::pin(self.0.promote(&caller, &ids, &how)).await;
+        reply(
+            promoted
+                .map(|items| pb::Promotion { dry_run, items: items.into_iter().map(Into::into).collect() }),
+        )
+    }
+
     async fn list_template_versions(&self, request: Request<pb::ContentIdRequest>) -> Reply<pb::ReleaseList> {
         versions::list(&self.0.objects, request).await
     }
@@ -96,6 +108,22 @@ impl TemplateService for Rpc {
         let caller = Caller::of(&request)?;
         let pb::DiffContentRequest { id, n, m } = request.into_inner();
         reply(self.0.objects.diff(&caller, &id, n, m).await.map(|changes| versions::diff(n, m, changes)))
+    }
+}
+
+impl From<Promoted> for pb::PromotedContent {
+    fn from(promoted: Promoted) -> Self {
+        let Promoted { kind, from_id, from_number, name, id, act, state, changes } = promoted;
+        Self {
+            kind: kind.into(),
+            from_id,
+            from_number,
+            name,
+            id,
+            action: act.as_str().into(),
+            state: state.map_or(0, Wire::to_wire),
+            changes: changes.into_iter().map(Into::into).collect(),
+        }
     }
 }
 

@@ -1,188 +1,177 @@
-//! Hosted pages' face on the wire: a browser's request in, status, page and headers out.
+//! The viewer's face on the wire.
 
-use kit::{Coded, Fault, Scope};
+use kit::time::to_proto;
+use kit::{Caller, PageRequest};
 use proto::content as pb;
-use proto::content::hosted_page_service_server::{HostedPageService, HostedPageServiceServer};
+use proto::content::template_viewer_service_server::{TemplateViewerService, TemplateViewerServiceServer};
+use proto::content::{preview_template_request, render_card_request};
+use proto::google::api::HttpBody;
 use store::Stored;
-use tonic::Request;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response};
 
+use super::model::{Device, Look, ShareLink};
+use super::ops::{Shared, TemplateViewer};
+use super::stage::{Shown, What};
 use crate::error::Error;
-use crate::flow_session::{FlowSession, FlowSessions, Use, answers_of};
+use crate::flow_session::{answers_of, screen_to_wire};
 use crate::render;
-use crate::wire::{Reply, reply};
+use crate::text::rpc::findings;
+use crate::wire::{Reply, enum_or, mirror, reply, some};
+use crate::workflow_viewer::{Sample, made_up};
 
-/// The room's gRPC service.
-pub fn service(room: FlowSessions) -> HostedPageServiceServer<Rpc> {
-    HostedPageServiceServer::new(Rpc(room))
+mirror!(Device => pb::PreviewDevice { Phone, Tablet, Desktop });
+
+/// The room's gRPC service; `public_url` is where readers of links reach the gateway.
+pub fn service(room: TemplateViewer, public_url: String) -> TemplateViewerServiceServer<Rpc> {
+    TemplateViewerServiceServer::new(Rpc { room, public_url })
 }
 
 /// The room behind its gRPC service.
-pub struct Rpc(pub FlowSessions);
+pub struct Rpc {
+    pub room: TemplateViewer,
+    pub public_url: String,
+}
 
 #[tonic::async_trait]
-impl HostedPageService for Rpc {
-    async fn show_hosted_page(&self, request: Request<pb::ShowHostedPageRequest>) -> Reply<pb::HostedReply> {
-        let pb::ShowHostedPageRequest { company, token, accept_language } = request.into_inner();
-        let language = language(&accept_language);
-        reply(refused(self.show(&company, &token).await, &language))
+impl TemplateViewerService for Rpc {
+    async fn preview_template(&self, request: Request<pb::PreviewTemplateRequest>) -> Reply<pb::Preview> {
+        use preview_template_request::Who;
+        let caller = Caller::of(&request)?;
+        let pb::PreviewTemplateRequest { template_id, version, drafts, setting, who } = request.into_inner();
+        let who = who.map(|who| match who {
+            Who::Customer(customer) => real(customer),
+            Who::Sample(sample) => made_up(sample),
+        });
+        let (look, answers) = look(setting);
+        let what = What::template(&template_id, version, drafts);
+        let shown = self.room.preview(&caller, &what, &look, who, |page| answers_of(page, answers)).await;
+        reply(shown.map(preview))
     }
 
-    async fn submit_hosted_page(
+    async fn render_card(&self, request: Request<pb::RenderCardRequest>) -> Reply<pb::Preview> {
+        use render_card_request::Who;
+        let caller = Caller::of(&request)?;
+        let pb::RenderCardRequest { id, version, drafts, setting, who } = request.into_inner();
+        let who = who.map(|who| match who {
+            Who::Customer(customer) => real(customer),
+            Who::Sample(sample) => made_up(sample),
+        });
+        let (look, answers) = look(setting);
+        let what = What::card(&id, version, drafts);
+        let shown = self.room.preview(&caller, &what, &look, who, |page| answers_of(page, answers)).await;
+        reply(shown.map(preview))
+    }
+
+    async fn create_share_link(&self, request: Request<pb::CreateShareLinkRequest>) -> Reply<pb::ShareLink> {
+        let caller = Caller::of(&request)?;
+        let pb::CreateShareLinkRequest { template_id, version, drafts, setting, sample, days } =
+            request.into_inner();
+        let (look, answers) = look(setting);
+        let what = What::template(&template_id, version, drafts);
+        let who = sample.map(made_up);
+        let shared = self.room.share(&caller, &what, look, who, days, |page| answers_of(page, answers)).await;
+        reply(shared.map(|(stored, token)| {
+            let url = format!("{}/v1/template-viewer/shared/{token}", self.public_url.trim_end_matches('/'));
+            pb::ShareLink { url, ..link(stored) }
+        }))
+    }
+
+    async fn list_share_links(
         &self,
-        request: Request<pb::SubmitHostedPageRequest>,
-    ) -> Reply<pb::HostedReply> {
-        let pb::SubmitHostedPageRequest { company, token, fields } = request.into_inner();
-        reply(refused(self.submit(&company, &token, fields).await, "en"))
-    }
-}
-
-impl Rpc {
-    async fn show(&self, company: &str, token: &str) -> Result<pb::HostedReply, Error> {
-        let claims = self.0.claims(token)?;
-        let scope = claims.scope();
-        // The address may hold the company's id or one of its names; the token says which it is.
-        match claims.purpose {
-            Use::Start { .. } => {
-                let read = self.0.start(token, "").await?;
-                let token = self.0.session_token(&scope, &read.id)?;
-                Ok(see_other(company, &token))
-            }
-            Use::Session { id } => {
-                let read = self.0.get(&scope, &id).await?;
-                self.page(company, token, &read).await
-            }
-        }
+        request: Request<pb::ListShareLinksRequest>,
+    ) -> Reply<pb::ListShareLinksResponse> {
+        let caller = Caller::of(&request)?;
+        let pb::ListShareLinksRequest { limit, cursor, template_id } = request.into_inner();
+        let template = some(template_id);
+        let page = self.room.links(&caller, template.as_deref(), &PageRequest::new(limit, cursor)).await;
+        reply(page.map(|page| pb::ListShareLinksResponse {
+            items: page.items.into_iter().map(link).collect(),
+            next_cursor: page.next_cursor.unwrap_or_default(),
+        }))
     }
 
-    async fn page(
-        &self,
-        company: &str,
-        token: &str,
-        read: &Stored<FlowSession>,
-    ) -> Result<pb::HostedReply, Error> {
-        let page = self.0.page(read).await?;
-        let frame = self.0.frame(read).await?;
-        let frame = frame.map(|f| render::screen(&framed(&read.body), Some(&f), &read.id));
-        let screen = render::screen(&read.body, page.as_ref(), &read.id);
-        let html = render::html(&screen, frame.as_ref(), &address(company, token))?;
-        Ok(pb::HostedReply {
-            status: 200,
-            location: String::new(),
-            html,
-            content_security_policy: render::POLICY.into(),
-        })
+    async fn revoke_share_link(&self, request: Request<pb::RevokeShareLinkRequest>) -> Reply<pb::ShareLink> {
+        let caller = Caller::of(&request)?;
+        reply(self.room.revoke(&caller, &request.into_inner().id).await.map(link))
     }
 
-    async fn submit(
-        &self,
-        company: &str,
-        token: &str,
-        fields: Vec<pb::FormField>,
-    ) -> Result<pb::HostedReply, Error> {
-        let claims = self.0.claims(token)?;
-        let scope = claims.scope();
-        let Use::Session { id } = claims.purpose else {
-            return Err(Fault::field("token", "invalid_token", "this is no session token").into());
+    async fn get_shared_preview(&self, request: Request<pb::GetSharedPreviewRequest>) -> Reply<HttpBody> {
+        let token = request.into_inner().token;
+        let shown = async {
+            Ok::<_, Error>(match self.room.shared(&token).await? {
+                Shared::Page(shown) => (200, shown.html),
+                Shared::Unknown => (404, render::unshared("en")?),
+                Shared::Over => (410, render::unshared("en")?),
+            })
         };
-        let field =
-            |name: &str| fields.iter().find(|f| f.name == name).map(|f| f.value.clone()).unwrap_or_default();
-        let read = self.0.get(&scope, &id).await?;
-        let act = field("do");
-        // Going on from a page that is not shown any more would skip what is: only the wish to cancel counts always.
-        let old = field("step") != read.body.node;
-        let done = match act.as_str() {
-            "cancel" => self.0.cancel(&scope, &id).await,
-            _ if old => Ok(read.clone()),
-            "accept" => self.0.accept(&scope, &id, &field("offer")).await,
-            "decline" => self.0.decline(&scope, &id, &field("offer")).await,
-            "close" => self.0.close(&scope, &id).await,
-            _ => self.next(&scope, &id, fields).await,
-        };
-        match done {
-            Ok(_) => Ok(see_other(company, token)),
-            Err(Error::Answers(_)) => {
-                let mut told = read;
-                told.body.notice = Some("answers".into());
-                let page = self.page(company, token, &told).await?;
-                Ok(pb::HostedReply { status: 422, ..page })
-            }
-            // Somebody was faster, in another tab or by a second press: the page as it now stands says so.
-            Err(e) if matches!(e.code().0, kit::Code::Conflict | kit::Code::Refused) => {
-                Ok(see_other(company, token))
-            }
-            Err(e) => Err(e),
-        }
-    }
-
-    async fn next(
-        &self,
-        scope: &Scope,
-        id: &str,
-        fields: Vec<pb::FormField>,
-    ) -> Result<Stored<FlowSession>, Error> {
-        let mut given: Vec<pb::FlowAnswer> = Vec::new();
-        for field in fields {
-            let Some(key) = field.name.strip_prefix("q.") else { continue };
-            match given.iter_mut().find(|a| a.question == key) {
-                Some(answer) => answer.choices.push(field.value),
-                None => given.push(pb::FlowAnswer {
-                    question: key.to_owned(),
-                    choices: vec![field.value.clone()],
-                    text: field.value,
-                }),
-            }
-        }
-        self.0.answer(scope, id, |page| answers_of(page, given)).await
+        let (status, html) = reply(shown.await)?.into_inner();
+        let mut answer = Response::new(HttpBody {
+            content_type: "text/html; charset=utf-8".into(),
+            data: html.into_bytes().into(),
+            extensions: Vec::new(),
+        });
+        let headers = answer.metadata_mut();
+        headers.insert("x-http-code", MetadataValue::from(status));
+        headers.insert("content-security-policy", MetadataValue::from_static(render::PREVIEW_POLICY));
+        headers.insert("cache-control", MetadataValue::from_static("no-store"));
+        Ok(answer)
     }
 }
 
-/// The frame stands around every page, whatever became of the visit.
-fn framed(session: &FlowSession) -> FlowSession {
-    FlowSession {
-        state: crate::flow_session::State::Active,
-        pending: None,
-        notice: None,
-        subject: Default::default(),
-        ..session.clone()
-    }
+fn real(customer: pb::SimulatedCustomer) -> Sample {
+    let pb::SimulatedCustomer { customer, subscription } = customer;
+    Sample::Real { customer, subscription }
 }
 
-fn address(company: &str, token: &str) -> String {
-    format!("/v1/hosted/{company}/{token}")
-}
-
-fn see_other(company: &str, token: &str) -> pb::HostedReply {
-    pb::HostedReply {
-        status: 303,
-        location: address(company, token),
-        html: String::new(),
-        content_security_policy: render::POLICY.into(),
-    }
-}
-
-/// A link that does not work gets a page that says so; our own faults stay faults.
-fn refused(outcome: Result<pb::HostedReply, Error>, language: &str) -> Result<pb::HostedReply, Error> {
-    let error = match outcome {
-        Ok(reply) => return Ok(reply),
-        Err(error) => error,
+fn look(setting: Option<pb::PreviewSetting>) -> (Look, Vec<pb::FlowAnswer>) {
+    let pb::PreviewSetting { locale, device, region, offer_id, answers, hosted_template_id } =
+        setting.unwrap_or_default();
+    let look = Look {
+        locale,
+        device: enum_or(device, Device::default()),
+        region,
+        offer_id: some(offer_id),
+        hosted_template_id: some(hosted_template_id),
     };
-    let (code, _) = error.code();
-    if !code.is_public() {
-        return Err(error);
-    }
-    let status =
-        if code == kit::Code::Refused || code == kit::Code::Unauthenticated { 410 } else { code.http() };
-    Ok(pb::HostedReply {
-        status: u32::from(status),
-        location: String::new(),
-        html: render::refusal(language)?,
-        content_security_policy: render::POLICY.into(),
-    })
+    (look, answers)
 }
 
-/// The first language a browser asks for.
-fn language(accept: &str) -> String {
-    let first = accept.split(',').next().unwrap_or_default();
-    let first = first.split(';').next().unwrap_or_default().trim();
-    if first.is_empty() || first == "*" { "en".into() } else { first.to_owned() }
+fn preview(shown: Shown) -> pb::Preview {
+    let Shown { read, screen, html, size: (width, height), rule, hidden, warnings } = shown;
+    pb::Preview {
+        screen: Some(screen_to_wire(&read, screen, String::new())),
+        html,
+        content_security_policy: render::PREVIEW_POLICY.into(),
+        width,
+        height,
+        rule: Some(rule.into()),
+        hidden_card_ids: hidden,
+        warnings: findings(warnings),
+    }
+}
+
+fn link(stored: Stored<ShareLink>) -> pb::ShareLink {
+    let Stored { id, created_at, body, .. } = stored;
+    let ShareLink {
+        token_hash: _,
+        template_id,
+        version,
+        drafts: _,
+        look: _,
+        known: _,
+        author,
+        expires_at,
+        revoked_at,
+    } = body;
+    pb::ShareLink {
+        id,
+        template_id,
+        version,
+        url: String::new(),
+        author,
+        created_at: Some(to_proto(created_at)),
+        expires_at: Some(to_proto(expires_at)),
+        revoked_at: revoked_at.map(to_proto),
+    }
 }

@@ -8,6 +8,7 @@
 mod diff;
 mod model;
 mod ops;
+mod publish;
 pub mod rpc;
 mod store;
 

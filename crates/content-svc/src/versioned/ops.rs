@@ -82,8 +82,19 @@ impl<C: Content> Objects<C> {
         head: C::Head,
         content: C,
     ) -> Result<View<C>, Error> {
+        self.create_as(caller, kit::id::new(C::PREFIX), name, head, content).await
+    }
+
+    /// The same under an id that was chosen for it.
+    pub async fn create_as(
+        &self,
+        caller: &Caller,
+        id: String,
+        name: String,
+        head: C::Head,
+        content: C,
+    ) -> Result<View<C>, Error> {
         let scope = caller.scope()?;
-        let id = kit::id::new(C::PREFIX);
         let audit = self.audit(caller, scope, &id, "create");
         let stored = self.store.insert(scope, id, Object::new(name, head, content), audit).await?;
         Ok(view(stored))
@@ -156,101 +167,6 @@ impl<C: Content> Objects<C> {
         Ok(view(self.store.replace(&read, object, audit).await?))
     }
 
-    /// The object to publish and the draft to freeze, if the version read is the newest.
-    pub async fn to_publish(
-        &self,
-        caller: &Caller,
-        id: &str,
-        version: i64,
-    ) -> Result<(StoredObject<C>, C), Error> {
-        let read = self.read(caller, id, version).await?;
-        let content = read.body.to_publish().map_err(refused::<C>)?.clone();
-        Ok((read, content))
-    }
-
-    /// Makes frozen content the version in use: the version is kept under its hash first, then one conditional write
-    /// points at it and carries the events. A crash in between leaves a version nothing points at, which a retry uses.
-    pub async fn publish(
-        &self,
-        caller: &Caller,
-        read: &StoredObject<C>,
-        head: Option<C::Head>,
-        frozen: Frozen<C>,
-        note: String,
-    ) -> Result<View<C>, Error> {
-        if !read.body.is_news(&frozen.hash) {
-            return Err(Error::NoDraft);
-        }
-        let release = self.next(caller, read, frozen.hash.clone(), note, None);
-        let mut object = read.body.clone();
-        object.head = head.unwrap_or(object.head);
-        self.store.freeze(&read.scope, frozen.clone()).await?;
-        self.release(caller, read, object, frozen, release, "publish").await
-    }
-
-    /// Makes a copy of an old version the one in use. An open draft stays as it is.
-    pub async fn rollback(
-        &self,
-        caller: &Caller,
-        id: &str,
-        version: i64,
-        number: u32,
-        note: String,
-    ) -> Result<View<C>, Error> {
-        let read = self.read(caller, id, version).await?;
-        let old = read.body.numbered(number).map_err(refused::<C>)?.clone();
-        let frozen = self.version(&read.scope, id, &old.hash).await?;
-        let release = self.next(caller, &read, old.hash, note, Some(number));
-        let object = read.body.clone();
-        self.release(caller, &read, object, Frozen::clone(&frozen), release, "rollback").await
-    }
-
-    fn next(
-        &self,
-        caller: &Caller,
-        read: &StoredObject<C>,
-        hash: String,
-        note: String,
-        copy_of: Option<u32>,
-    ) -> Release {
-        Release {
-            number: read.body.next_number(),
-            hash,
-            author: format!("{}:{}", caller.actor.kind, caller.actor.id),
-            note,
-            published_at: self.clock.now(),
-            copy_of,
-        }
-    }
-
-    async fn release(
-        &self,
-        caller: &Caller,
-        read: &StoredObject<C>,
-        mut object: Object<C::Head, C>,
-        frozen: Frozen<C>,
-        release: Release,
-        act: &str,
-    ) -> Result<View<C>, Error> {
-        let (number, hash) = (release.number, release.hash.clone());
-        let Frozen { content, pins, .. } = frozen;
-        object.release_as(content, release).map_err(refused::<C>)?;
-        let mut events = self.audit(caller, &read.scope, &read.id, act);
-        let now = self.clock.now();
-        events.push(events::content(&read.scope, now, "published", C::NOUN, &read.id, number, &hash));
-        let stored = self.store.replace(read, object, events).await?;
-        self.forget(&read.scope, &read.id);
-        tracing::info!(
-            content.kind = C::NOUN, content.id = %read.id, content.number = number,
-            "{} {} is published as version {number}", C::NOUN, read.id
-        );
-        let mut view = view(stored);
-        if view.state == State::Published {
-            view.pins = pins;
-        }
-        Ok(view)
-    }
-
     /// Takes an object out of use. Twice is once.
     pub async fn archive(&self, caller: &Caller, id: &str) -> Result<View<C>, Error> {
         self.change(caller, id, "archive", "archived", |object| object.archived = true).await
@@ -316,6 +232,16 @@ impl<C: Content> Objects<C> {
         let before = self.version(scope, id, &before.hash).await?;
         let after = self.version(scope, id, &after.hash).await?;
         changes(&before.content, &after.content).map_err(|e| kit::Fault::internal(e).into())
+    }
+
+    /// Objects with everything in them, in no order; unknown ids are left out.
+    pub async fn several(&self, scope: &Scope, ids: &[&str]) -> Result<Vec<StoredObject<C>>, Error> {
+        Ok(self.store.several(scope, ids).await?)
+    }
+
+    /// One object with everything in it, for rooms of this service.
+    pub async fn one(&self, scope: &Scope, id: &str) -> Result<StoredObject<C>, Error> {
+        Ok(self.store.get(scope, id).await?)
     }
 
     /// The version in use, from memory where it is there; none where there is none or the object is archived.
@@ -412,22 +338,34 @@ impl<C: Content> Objects<C> {
         Ok(found)
     }
 
+    /// The frozen version of a release, by its number.
+    pub async fn numbered(&self, scope: &Scope, id: &str, number: u32) -> Result<Arc<Frozen<C>>, Error> {
+        let stored = self.store.get(scope, id).await?;
+        let hash = stored.body.numbered(number).map_err(refused::<C>)?.hash.clone();
+        self.version(scope, id, &hash).await
+    }
+
     /// Drops what is believed to be the version in use.
     pub fn forget(&self, scope: &Scope, id: &str) {
         self.live.invalidate(&(scope.clone(), id.to_owned()));
     }
 
-    async fn read(&self, caller: &Caller, id: &str, version: i64) -> Result<StoredObject<C>, Error> {
+    pub(super) async fn read(
+        &self,
+        caller: &Caller,
+        id: &str,
+        version: i64,
+    ) -> Result<StoredObject<C>, Error> {
         let read = self.store.get(caller.scope()?, id).await?;
         if read.version == version { Ok(read) } else { Err(Error::Stale) }
     }
 
-    fn audit(&self, caller: &Caller, scope: &Scope, id: &str, act: &str) -> Vec<Outgoing> {
+    pub(super) fn audit(&self, caller: &Caller, scope: &Scope, id: &str, act: &str) -> Vec<Outgoing> {
         vec![events::audited(caller, scope, self.clock.now(), C::NOUN, id, act)]
     }
 }
 
-fn view<C: Content>(stored: StoredObject<C>) -> View<C> {
+pub(super) fn view<C: Content>(stored: StoredObject<C>) -> View<C> {
     let StoredObject::<C> { id, version, created_at, updated_at, body, .. } = stored;
     let state = body.state();
     let Object { name, head, draft, live, .. } = body;
@@ -472,7 +410,7 @@ fn not_there<C: Content>(what: &str) -> kit::Fault {
     kit::Fault::not_found(&format!("{what} of this {}", C::NOUN))
 }
 
-fn refused<C: Content>(refusal: Refusal) -> Error {
+pub(super) fn refused<C: Content>(refusal: Refusal) -> Error {
     match refusal {
         Refusal::Archived => Error::Archived,
         Refusal::NoDraft => Error::NoDraft,

@@ -101,12 +101,15 @@ fn to_release(release: Release, state: pb::ContentState) -> pb::Release {
 
 /// What changed between two releases.
 pub fn diff(from: u32, to: u32, changes: Vec<Change>) -> pb::VersionDiff {
-    let changes = changes.into_iter().map(|Change { field, before, after }| pb::Change {
-        field,
-        before: before.as_ref().map(proto::json::to_wire),
-        after: after.as_ref().map(proto::json::to_wire),
-    });
-    pb::VersionDiff { from, to, changes: changes.collect() }
+    pb::VersionDiff { from, to, changes: changes.into_iter().map(Into::into).collect() }
+}
+
+impl From<Change> for pb::Change {
+    fn from(change: Change) -> Self {
+        let Change { field, before, after } = change;
+        let wire = |value: Option<serde_json::Value>| value.as_ref().map(proto::json::to_wire);
+        Self { field, before: wire(before), after: wire(after) }
+    }
 }
 
 impl From<Pin> for pb::Pin {

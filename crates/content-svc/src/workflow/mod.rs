@@ -3,15 +3,23 @@
 
 mod check;
 mod convert;
+mod file;
+mod file_read;
+#[cfg(test)]
+mod file_tests;
 mod graph;
 #[cfg(test)]
 mod graph_tests;
+mod import;
 mod model;
 mod ops;
 pub mod rpc;
+mod uses;
 
 pub use check::{Page, check};
+pub use import::Imported;
 pub use model::{
     Branch, EndOutcome, Limits, Node, NodeKind, Reentry, Trigger, WorkflowContent, WorkflowHead,
 };
 pub use ops::Workflows;
+pub use uses::{Use, Used};

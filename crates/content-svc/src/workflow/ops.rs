@@ -15,7 +15,7 @@ use crate::offers::Offers;
 use crate::questionnaire::Questionnaires;
 use crate::template::{TemplateContent, Templates};
 use crate::text::Findings;
-use crate::versioned::{Frozen, Objects, Pin, Published, View, publishable};
+use crate::versioned::{Content, Frozen, Objects, Pin, Published, View, publishable};
 
 /// How long the workflows in use are believed at most; the event drops them earlier.
 const IN_USE_LIFE: Duration = Duration::from_secs(5);
@@ -27,9 +27,9 @@ type InUse = Arc<Vec<Published<WorkflowContent>>>;
 pub struct Workflows {
     /// What is the same for every kind of content: reading, editing, rolling back, archiving.
     pub objects: Objects<WorkflowContent>,
-    templates: Templates,
-    cards: Cards,
-    questionnaires: Questionnaires,
+    pub(super) templates: Templates,
+    pub(super) cards: Cards,
+    pub(super) questionnaires: Questionnaires,
     offers: Arc<dyn Offers>,
     in_use: Cache<(Scope, Trigger), InUse>,
 }
@@ -204,6 +204,22 @@ impl Workflows {
         let pin = workflow.pin("template", id).ok_or_else(|| Fault::not_found("page of this workflow"))?;
         let template = self.templates.version(scope, id, &pin.hash).await?;
         self.with_cards(scope, pin.clone(), template).await
+    }
+
+    /// The page a frozen template makes, with what it pins.
+    pub async fn page_of(
+        &self,
+        scope: &Scope,
+        template: Arc<Frozen<TemplateContent>>,
+        number: u32,
+    ) -> Result<Page, Error> {
+        let pin = Pin {
+            kind: TemplateContent::NOUN.into(),
+            id: template.object_id.clone(),
+            number,
+            hash: template.hash.clone(),
+        };
+        self.with_cards(scope, pin, template).await
     }
 
     /// Drops what is believed to be in use.

@@ -2,16 +2,25 @@
 
 use kit::time::to_proto;
 use kit::{Caller, PageRequest};
+use prost::Message as _;
 use proto::content as pb;
 use proto::content::workflow_service_server::{WorkflowService, WorkflowServiceServer};
-use tonic::Request;
+use proto::google::api::HttpBody;
+use tonic::{Request, Response};
 
 use super::convert::content;
+use super::import::Imported;
 use super::model::{Trigger, WorkflowContent, WorkflowHead};
 use super::ops::Workflows;
+use super::uses::{Use, Used};
 use crate::text::rpc::findings;
 use crate::versioned::{Filter, Object, View, rpc as versions};
-use crate::wire::{Reply, Wire, reply};
+use crate::wire::{Reply, Wire, enum_of, mirror, reply, some};
+
+mirror!(Used => pb::UsedKind { Template, Card, Questionnaire, Offer, Persona });
+
+/// Whose rules a file keeps.
+const CREATE: &str = "/retention.content.v1.WorkflowService/CreateWorkflow";
 
 /// The room's gRPC service.
 pub fn service(room: Workflows) -> WorkflowServiceServer<Rpc> {
@@ -112,8 +121,59 @@ impl WorkflowService for Rpc {
         }))
     }
 
+    async fn export_workflow(&self, request: Request<pb::ExportWorkflowRequest>) -> Reply<HttpBody> {
+        let caller = Caller::of(&request)?;
+        let pb::ExportWorkflowRequest { id, version } = request.into_inner();
+        let text = reply(self.0.export(&caller, &id, version).await)?.into_inner();
+        let mut answer = Response::new(HttpBody {
+            content_type: "application/yaml; charset=utf-8".into(),
+            data: text.into_bytes().into(),
+            extensions: Vec::new(),
+        });
+        let name = format!("attachment; filename=\"{id}.yaml\"");
+        if let Ok(name) = name.parse() {
+            answer.metadata_mut().insert("content-disposition", name);
+        }
+        Ok(answer)
+    }
+
+    async fn import_workflow(
+        &self,
+        request: Request<pb::ImportWorkflowRequest>,
+    ) -> Reply<pb::WorkflowImport> {
+        let caller = Caller::of(&request)?;
+        let pb::ImportWorkflowRequest { text, workflow_id, dry_run } = request.into_inner();
+        let (name, content) = reply(self.0.read_file(&caller, &text).await)?.into_inner();
+        // A file keeps the rules that a request keeps.
+        let as_sent = pb::CreateWorkflowRequest { name: name.clone(), content: Some(content.clone().into()) };
+        proto::check::message(CREATE, &as_sent.encode_to_vec())?;
+        let workflow = some(workflow_id);
+        let imported = self.0.import(&caller, workflow.as_deref(), name, content, dry_run).await;
+        reply(imported.map(|Imported { act, view, changes, findings: found }| pb::WorkflowImport {
+            dry_run,
+            action: act.as_str().into(),
+            workflow: view.map(Into::into),
+            changes: changes.into_iter().map(Into::into).collect(),
+            findings: findings(found),
+        }))
+    }
+
+    async fn find_uses(&self, request: Request<pb::FindUsesRequest>) -> Reply<pb::FoundUses> {
+        let caller = Caller::of(&request)?;
+        let pb::FindUsesRequest { kind, id } = request.into_inner();
+        let found = async { self.0.uses(&caller, enum_of("kind", kind)?, &id).await };
+        reply(found.await.map(|uses| pb::FoundUses { items: uses.into_iter().map(Into::into).collect() }))
+    }
+
     async fn list_workflow_versions(&self, request: Request<pb::ContentIdRequest>) -> Reply<pb::ReleaseList> {
         versions::list(&self.0.objects, request).await
+    }
+}
+
+impl From<Use> for pb::Use {
+    fn from(used: Use) -> Self {
+        let Use { kind, id, name, draft, published, places } = used;
+        Self { kind: kind.into(), id, name, draft, published, places }
     }
 }
 

@@ -10,4 +10,5 @@ mod svg;
 pub use heat::{Heat, Passage};
 pub use layout::{Drawn, Edge, Picture, layout};
 pub use ops::{Played, Sample, WorkflowViewer};
+pub(crate) use rpc::made_up;
 pub use svg::svg;

@@ -187,6 +187,7 @@ fn made_up(content: &WorkflowContent, withheld: &BTreeSet<String>) -> Vec<Candid
             name: id.to_owned(),
             kind: String::new(),
             text: LocalText::default(),
+            terms_text: LocalText::default(),
             url: String::new(),
             eligible,
             reasons: why,

@@ -125,19 +125,23 @@ fn sample(who: Option<Who>) -> Result<Sample, Fault> {
         Some(Who::Customer(pb::SimulatedCustomer { customer, subscription })) => {
             Sample::Real { customer, subscription }
         }
-        Some(Who::Sample(pb::SampleCustomer { persona_ids, facts, regions, withheld_offer_ids })) => {
-            let known = Known {
-                personas: persona_ids.into_iter().collect(),
-                facts: facts_of(facts),
-                regions: regions.into_iter().map(|r| r.to_ascii_uppercase()).collect(),
-                ..Known::default()
-            };
-            Sample::MadeUp { known: Box::new(known), withheld: withheld_offer_ids.into_iter().collect() }
-        }
+        Some(Who::Sample(sample)) => made_up(sample),
         None => {
             return Err(Fault::field("sample", "required", "say who goes through: `customer` or `sample`"));
         }
     })
+}
+
+/// Somebody made up.
+pub(crate) fn made_up(given: pb::SampleCustomer) -> Sample {
+    let pb::SampleCustomer { persona_ids, facts, regions, withheld_offer_ids } = given;
+    let known = Known {
+        personas: persona_ids.into_iter().collect(),
+        facts: facts_of(facts),
+        regions: regions.into_iter().map(|r| r.to_ascii_uppercase()).collect(),
+        ..Known::default()
+    };
+    Sample::MadeUp { known: Box::new(known), withheld: withheld_offer_ids.into_iter().collect() }
 }
 
 fn rehearsal(played: Played) -> pb::Rehearsal {

@@ -11,6 +11,7 @@ use content_svc::flow_session::{
     Billing, Carried, FlowSession, FlowSessions, FlowStore, OnTable, Segments, State, Subject, Tokens,
     Visitor,
 };
+use content_svc::region_rule::{RegionRules, RuleStore};
 use jiff::SignedDuration;
 use kit::{Caller, Coded, Currency, Fault, Mode, Money, Role, Scope, Timestamp};
 use store::Stored;
@@ -27,6 +28,10 @@ pub struct Biller {
     /// Nothing is answered at all.
     pub down: Mutex<bool>,
     pub hands_off: Mutex<String>,
+    /// Where the customer is; the United States when nothing is said.
+    pub country: Mutex<String>,
+    /// How the subscription stands; active when nothing is said.
+    pub state: Mutex<String>,
 }
 
 impl Biller {
@@ -58,9 +63,12 @@ impl Billing for Biller {
     async fn visitor(&self, _: &Caller, customer: &str, subscription: &str) -> Result<Visitor, Fault> {
         self.answer()?;
         let mrr = Currency::parse("USD").map(|c| Money::new(2_985, c));
+        let or = |said: &Mutex<String>, otherwise: &str| {
+            Some(said.lock().unwrap().clone()).filter(|s| !s.is_empty()).unwrap_or_else(|| otherwise.into())
+        };
         let subject = Subject {
-            country: "US".into(),
-            state: "active".into(),
+            country: or(&self.country, "US"),
+            state: or(&self.state, "active"),
             mrr,
             hands_off: self.hands_off.lock().unwrap().clone(),
         };
@@ -86,6 +94,7 @@ impl Billing for Biller {
             name: "Less".into(),
             kind: "discount".into(),
             text: text("20 % less"),
+            terms_text: text("20 % off for 3 months"),
             url: String::new(),
             eligible: true,
             reasons: Vec::new(),
@@ -143,9 +152,10 @@ pub struct Flow {
     pub flows: FlowSessions,
     pub store: FlowStore,
     pub workflow: String,
-    companies: Companies,
+    pub companies: Companies,
     pub biller: Arc<Biller>,
     pub pages: Pages,
+    pub rules: RegionRules,
 }
 
 impl Flow {
@@ -157,21 +167,23 @@ impl Flow {
         let clock = Arc::new(world.clock.clone());
         let store = FlowStore::open(&world.db, clock.clone()).await.unwrap();
         let tokens = Tokens::new(&"secret".to_owned().into());
+        let rules = RegionRules::new(RuleStore::open(&world.db, clock.clone()).await.unwrap(), clock.clone());
         let companies = Companies::open(&world.db, clock.clone()).await.unwrap();
         let flows = FlowSessions::new(
             store.clone(),
             companies.clone(),
             world.rooms.workflows.clone(),
             biller.clone(),
+            rules.clone(),
             tokens,
             clock,
         );
-        Self { world, flows, store, workflow, companies, biller, pages }
+        Self { world, flows, store, workflow, companies, biller, pages, rules }
     }
 
     pub async fn token(&self) -> String {
         let caller = person(Role::Machine, "com_1", Mode::Live);
-        self.flows.issue(&caller, "cus_1", "sub_1", "en".into()).await.unwrap().0
+        self.flows.issue(&caller, "cus_1", "sub_1", "en".into(), String::new()).await.unwrap().0
     }
 
     pub async fn start(&self) -> Stored<FlowSession> {
@@ -188,7 +200,7 @@ impl Flow {
     }
 
     /// The kinds of a visit's events, in order.
-    async fn told(&self, id: &str) -> Vec<String> {
+    pub async fn told(&self, id: &str) -> Vec<String> {
         let collection = self.world.db.collection::<bson::Document>("flow_sessions");
         let found = collection.find_one(bson::doc! { "_id": id }).await.unwrap().unwrap();
         let events = found.get_array("_outbox").unwrap().iter();
@@ -196,7 +208,7 @@ impl Flow {
     }
 }
 
-fn refused(outcome: Result<Stored<FlowSession>, content_svc::Error>) -> &'static str {
+pub fn refused(outcome: Result<Stored<FlowSession>, content_svc::Error>) -> &'static str {
     outcome.unwrap_err().code().1
 }
 
@@ -210,7 +222,7 @@ async fn a_customer_who_takes_the_offer_is_saved_when_the_provider_shows_it() {
         (asked.body.node.as_str(), asked.body.presented.as_slice()),
         ("cheaper", ["off_good".to_owned()].as_slice())
     );
-    let saved = flow.flows.accept(flow.scope(), &started.id, "off_good").await.unwrap();
+    let saved = flow.flows.accept(flow.scope(), &started.id, "off_good", false).await.unwrap();
     assert_eq!(saved.body.state, State::Saved);
     let redemption = format!("red_{}", started.id);
     assert_eq!(saved.body.redemption_id.as_deref(), Some(redemption.as_str()));
@@ -245,17 +257,17 @@ async fn invariant_3_nothing_is_saved_or_canceled_before_it_was_read_back() {
     *flow.biller.says.lock().unwrap() = Some(Carried::Later("not_shown_yet".into()));
     let started = flow.start().await;
     flow.because(&started.id, "price").await;
-    let taken = flow.flows.accept(flow.scope(), &started.id, "off_good").await.unwrap();
+    let taken = flow.flows.accept(flow.scope(), &started.id, "off_good", false).await.unwrap();
     assert_eq!(taken.body.state, State::Settling);
     assert!(!flow.told(&started.id).await.contains(&"flow.session.saved".into()));
     // The second press is the first one.
-    let again = flow.flows.accept(flow.scope(), &started.id, "off_good").await.unwrap();
+    let again = flow.flows.accept(flow.scope(), &started.id, "off_good", false).await.unwrap();
     assert_eq!(again.body.state, State::Settling);
     *flow.biller.says.lock().unwrap() = None;
     flow.world.clock.advance(SignedDuration::from_secs(11));
     flow.flows.sweep().await.unwrap();
     assert_eq!(flow.flows.get(flow.scope(), &started.id).await.unwrap().body.state, State::Saved);
-    let done = flow.flows.accept(flow.scope(), &started.id, "off_good").await.unwrap();
+    let done = flow.flows.accept(flow.scope(), &started.id, "off_good", false).await.unwrap();
     assert_eq!(done.body.state, State::Saved, "a press after the end changes nothing");
     assert_eq!(flow.told(&started.id).await.iter().filter(|k| *k == "flow.session.saved").count(), 1);
 }
@@ -332,7 +344,7 @@ async fn an_offer_that_cannot_be_given_is_said_and_the_flow_goes_on() {
     let started = flow.start().await;
     flow.because(&started.id, "price").await;
     *flow.biller.says.lock().unwrap() = Some(Carried::Refused("budget_used_up".into()));
-    let failed = flow.flows.accept(flow.scope(), &started.id, "off_good").await.unwrap();
+    let failed = flow.flows.accept(flow.scope(), &started.id, "off_good", false).await.unwrap();
     // The graph leads on to the cancellation, which this biller refuses too: people carry it out.
     assert_ne!(failed.body.state, State::Saved);
     assert!(failed.body.why.iter().any(|n| n.decision.code == "offer_failed"));
@@ -389,7 +401,7 @@ async fn answers_that_do_not_fit_change_nothing() {
     }
     let read = flow.flows.get(flow.scope(), &started.id).await.unwrap();
     assert_eq!((read.version, read.body.state), (started.version, State::Created));
-    let other = flow.flows.accept(flow.scope(), &started.id, "off_good").await;
+    let other = flow.flows.accept(flow.scope(), &started.id, "off_good", false).await;
     assert_eq!(refused(other), "offer_not_shown");
 }
 

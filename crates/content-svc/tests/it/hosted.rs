@@ -1,6 +1,6 @@
 //! The hosted page, as a browser without scripts goes through it.
 
-use content_svc::template_viewer::rpc::Rpc;
+use content_svc::hosted_page::rpc::Rpc;
 use proto::content as pb;
 use proto::content::hosted_page_service_server::HostedPageService;
 use tonic::Request;

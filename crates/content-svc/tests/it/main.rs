@@ -9,9 +9,14 @@
 
 mod authoring;
 mod demo;
+mod durable;
+mod files;
 mod flow;
 mod hosted;
+mod previews;
 mod privacy;
+mod regions;
+mod responses;
 mod service;
 mod shapes;
 mod versions;

@@ -73,7 +73,11 @@ async fn the_wish_to_cancel_is_kept_without_the_person_until_its_time_is_over() 
 async fn where_no_law_wants_evidence_none_is_kept() {
     let flow = Flow::new().await;
     let [_, left] = visits(&flow).await;
-    let part = desk(&flow, 0).await.carry_out(&erasure(&flow)).await.unwrap();
+    let read = flow.store.get(flow.scope(), &left).await.unwrap();
+    let mut session = read.body.clone();
+    session.rule.as_mut().unwrap().requirements.evidence_days = 0;
+    flow.store.replace(&read, session, Vec::new()).await.unwrap();
+    let part = desk(&flow, 1_095).await.carry_out(&erasure(&flow)).await.unwrap();
     assert!(part.held.is_empty());
     assert!(flow.store.get(flow.scope(), &left).await.is_err());
 }

@@ -70,7 +70,8 @@ async fn traffic_is_counted_along_the_edges_of_the_version_it_took() {
     for (customer, declines) in [("a", true), ("b", false)] {
         let caller = person(Role::Machine, "com_1", Mode::Live);
         let subscription = format!("sub_{customer}");
-        let token = flow.flows.issue(&caller, customer, &subscription, "en".into()).await.unwrap().0;
+        let token =
+            flow.flows.issue(&caller, customer, &subscription, "en".into(), String::new()).await.unwrap().0;
         let read = flow.flows.start(&token, "").await.unwrap();
         let read = flow.because(&read.id, "price").await;
         if declines {

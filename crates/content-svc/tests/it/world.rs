@@ -30,6 +30,7 @@ impl Offers for KnownOffers {
 
 pub struct World {
     pub rooms: Rooms,
+    pub offers: Arc<dyn Offers>,
     pub db: mongodb::Database,
     pub clock: kit::clock::MovedClock,
     pub admin: Caller,
@@ -50,7 +51,15 @@ impl World {
     pub async fn new() -> Self {
         let keep = testkit::mongo().await;
         let db = keep.db("content-svc").await;
-        let facts = |active, supported| OfferFacts { active, kind: "discount".into(), supported };
+        let facts = |active, supported| OfferFacts {
+            active,
+            kind: "discount".into(),
+            supported,
+            name: "Less".into(),
+            text: text("20 % less"),
+            terms_text: text("20 % off for 3 months"),
+            terms_hash: "hash-of-the-terms".into(),
+        };
         let offers = HashMap::from([
             ("off_good".to_owned(), facts(true, true)),
             ("off_discount_20".to_owned(), facts(true, true)),
@@ -62,8 +71,9 @@ impl World {
         ]);
         let clock = testkit::clock();
         let offers = Arc::new(KnownOffers(offers));
-        let rooms = Rooms::open(&db, Arc::new(clock.clone()), offers).await.unwrap();
-        Self { rooms, db, clock, admin: person(Role::RetAdmin, "com_1", Mode::Live), _keep: keep }
+        let offers: Arc<dyn Offers> = offers;
+        let rooms = Rooms::open(&db, Arc::new(clock.clone()), offers.clone()).await.unwrap();
+        Self { rooms, offers, db, clock, admin: person(Role::RetAdmin, "com_1", Mode::Live), _keep: keep }
     }
 
     pub fn scope(&self) -> &Scope {

@@ -245,7 +245,15 @@ fn raw(body: HttpBody, meta: &MetadataMap) -> Response {
 
 /// The headers a service may set.
 fn carry(meta: &MetadataMap, headers: &mut HeaderMap) {
-    for name in ["location", "content-disposition", "cache-control", "etag", "sunset", "deprecation"] {
+    for name in [
+        "location",
+        "content-disposition",
+        "content-security-policy",
+        "cache-control",
+        "etag",
+        "sunset",
+        "deprecation",
+    ] {
         if let Some(value) = meta.get(name).and_then(|v| HeaderValue::from_bytes(v.as_bytes()).ok()) {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on should stop and say where"
 )]
 
+mod a_clock_is_moved;
 mod a_customer_cancels;
 mod a_customer_is_saved;
 mod a_payment_fails;
@@ -16,6 +17,7 @@ mod a_trace_holds_every_hop;
 mod any_service_may_die;
 mod companies_do_not_see_each_other;
 mod company;
+mod content_is_made;
 mod customers_become_one;
 mod faults;
 mod ids_of_others;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::params::Params;
 use super::world::World;
-use super::{Catalogue, subscriptions};
+use super::{Catalogue, invoices, subscriptions};
 
 /// An error as Chargebee says it.
 #[derive(Debug)]
@@ -72,6 +72,17 @@ pub fn answer(world: &mut World, method: &str, path: &[&str], p: &Params, now: T
         ("GET", ["promotional_credits"]) => {
             page(world, "promotional_credit", p, &["customer_id", "type", "created_at"])
         }
+        ("GET", ["invoices"]) => {
+            page(world, "invoice", p, &["customer_id", "subscription_id", "status", "date"])
+        }
+        ("GET", ["invoices", id]) => one(world, "invoice", id),
+        ("POST", ["invoices", id, "refund"]) => invoices::refund(world, id, p, now),
+        ("GET", ["credit_notes"]) => {
+            let known = ["customer_id", "subscription_id", "reference_invoice_id", "type", "status", "date"];
+            page(world, "credit_note", p, &known)
+        }
+        ("GET", ["credit_notes", id]) => one(world, "credit_note", id),
+        ("GET", ["transactions", id]) => one(world, "transaction", id),
         ("GET", ["events"]) => page(world, "event", p, &["occurred_at", "event_type"]),
         ("GET", ["customers", id]) => one(world, "customer", id),
         ("GET", ["item_prices", id]) => one(world, "item_price", id),
@@ -141,6 +152,9 @@ fn page(world: &World, kind: &str, p: &Params, filters: &[&str]) -> Reply {
     if let Some(field) = p.text("sort_by[asc]") {
         all.reverse();
         all.sort_by_key(|o| o[field].as_i64());
+    }
+    if let Some(field) = p.text("sort_by[desc]") {
+        all.sort_by_key(|o| std::cmp::Reverse(o[field].as_i64()));
     }
     let shown = |o: &&&Value| p.is_true("include_deleted") || o["deleted"] != true;
     let found: Vec<Value> =

@@ -3,6 +3,7 @@
 //! is marked "assumed".
 
 mod api;
+mod invoices;
 mod params;
 mod server;
 mod subscriptions;
@@ -10,19 +11,20 @@ mod subscriptions;
 mod tests;
 mod world;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kit::SecretString;
 use kit::clock::{Clock, MovedClock};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use self::params::Params;
 use self::server::{deliver, handle};
 use self::world::World;
+use crate::shell::{self, Shell};
 
 const KEY: &str = "test_fakekey";
 const CALLER: &str = "hook:s3:cret";
@@ -73,59 +75,37 @@ pub struct Seen {
 }
 
 /// The fake. It ends when dropped.
-pub struct FakeChargebee {
-    shared: Arc<Shared>,
-    url: String,
-    server: JoinHandle<()>,
-}
+pub struct FakeChargebee(Shell<Site, Fault, Seen>);
 
-struct Shared {
-    clock: MovedClock,
-    inner: Mutex<Inner>,
-}
+type Shared = shell::Shared<Site, Fault, Seen>;
+type Inner = shell::Inner<Site, Fault, Seen>;
 
-struct Inner {
+/// What the fake holds.
+pub struct Site {
     world: World,
-    faults: VecDeque<Option<Fault>>,
     answered: HashMap<String, Value>,
-    seen: Vec<Seen>,
-    webhooks: Option<String>,
-    revoked: bool,
     forgetful: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+impl Deref for FakeChargebee {
+    type Target = Shell<Site, Fault, Seen>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
 impl FakeChargebee {
-    /// An empty site on the machine's clock.
-    #[expect(clippy::disallowed_methods, reason = "a fake server has no process to drain with")]
+    /// An empty site on the machine's clock; the API is below `/api/v2`.
     pub async fn start(catalogue: Catalogue) -> Self {
-        let inner = Inner {
-            world: World::new(catalogue),
-            faults: VecDeque::new(),
-            answered: HashMap::new(),
-            seen: Vec::new(),
-            webhooks: None,
-            revoked: false,
-            forgetful: false,
-        };
-        let shared = Arc::new(Shared { clock: MovedClock::default(), inner: Mutex::new(inner) });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-        let app = axum::Router::new().fallback(handle).with_state(shared.clone());
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.ok();
-        });
-        Self { shared, url, server }
+        Self::start_on("127.0.0.1:0", MovedClock::default(), catalogue).await
     }
 
-    /// Where the site is; the API is below `/api/v2`.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// The same at an address and a clock of the caller's.
+    pub async fn start_on(address: &str, clock: MovedClock, catalogue: Catalogue) -> Self {
+        let site = Site { world: World::new(catalogue), answered: HashMap::new(), forgetful: false };
+        let serve = |shared: Arc<Shared>| axum::Router::new().fallback(handle).with_state(shared);
+        Self(Shell::start(address, clock, site, serve).await)
     }
 
     /// The site's API key.
@@ -138,28 +118,6 @@ impl FakeChargebee {
         CALLER.into()
     }
 
-    /// The fake's clock: move it and what is due happens.
-    pub fn clock(&self) -> &MovedClock {
-        &self.shared.clock
-    }
-
-    /// Lets the next requests go wrong, one after the other.
-    pub fn fail_next(&self, faults: &[Fault]) {
-        self.fail_after(0, faults);
-    }
-
-    /// Lets some requests pass, and those after them go wrong.
-    pub fn fail_after(&self, requests: usize, faults: &[Fault]) {
-        let mut inner = self.shared.lock();
-        inner.faults.extend(std::iter::repeat_n(None, requests));
-        inner.faults.extend(faults.iter().copied().map(Some));
-    }
-
-    /// From now on no key is accepted.
-    pub fn revoke_key(&self) {
-        self.shared.lock().revoked = true;
-    }
-
     /// Idempotency keys are forgotten at once, as they are after some time.
     pub fn forget_keys(&self) {
         let mut inner = self.shared.lock();
@@ -167,21 +125,18 @@ impl FakeChargebee {
         inner.answered.clear();
     }
 
-    /// Sends every event to this address from now on.
-    pub fn send_webhooks_to(&self, url: &str) {
-        self.shared.lock().webhooks = Some(url.to_owned());
-    }
-
-    /// Every request so far.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.shared.lock().seen.clone()
-    }
-
     /// A subscription as it stands.
     pub fn subscription(&self, id: &str) -> Option<Value> {
         let mut inner = self.shared.lock();
         inner.world.settle(self.shared.clock.now());
         inner.world.get("subscription", id).cloned()
+    }
+
+    /// Everything of a kind, oldest first: `invoice`, `credit_note`.
+    pub fn all(&self, kind: &str) -> Vec<Value> {
+        let mut inner = self.shared.lock();
+        inner.world.settle(self.shared.clock.now());
+        inner.world.all(kind).into_iter().cloned().collect()
     }
 
     /// Changes fields of a subscription behind everybody's back: no event tells of it.
@@ -278,10 +233,4 @@ impl FakeChargebee {
 
 fn caller() -> String {
     format!("Basic {}", STANDARD.encode(CALLER))
-}
-
-impl Drop for FakeChargebee {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
 }

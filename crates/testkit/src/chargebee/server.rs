@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::api::{self, Problem};
 use super::params::Params;
 use super::{Fault, Inner, KEY, Seen, Shared, caller};
+use crate::shell;
 
 pub async fn handle(
     State(shared): State<Arc<Shared>>,
@@ -28,16 +29,14 @@ pub async fn handle(
         .map(|(name, value)| (name.into_owned(), value.into_owned()));
     let params = Params::new(pairs.collect());
     let fault = {
-        let mut inner = shared.lock();
-        inner.seen.push(Seen {
+        shared.lock().asked(Seen {
             method: method.to_string(),
             path: uri.path().to_owned(),
             params: params.pairs().to_vec(),
             idempotency_key: header(&headers, "chargebee-idempotency-key").map(str::to_owned),
             authorization: header(&headers, "authorization").map(str::to_owned),
             content_type: header(&headers, "content-type").map(str::to_owned),
-        });
-        inner.faults.pop_front().flatten()
+        })
     };
     let problem = |status, kind, code, message: &str| {
         said(status, Problem { status, kind, code, message: message.into(), param: None }.body(), false)
@@ -138,30 +137,11 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|v| v.to_str().ok())
 }
 
-/// Sends what waits; each event up to three times until it is taken.
-#[expect(clippy::disallowed_methods, reason = "a fake server has no process to drain with")]
+/// Sends what waits, with the credentials.
 pub fn deliver(inner: &mut Inner) {
     let events = std::mem::take(&mut inner.world.outbox);
     let Some(url) = inner.webhooks.clone() else { return };
-    if events.is_empty() {
-        return;
-    }
-    tokio::spawn(async move {
-        let settings = connect::http::Settings { private_networks: true, ..Default::default() };
-        let http = connect::http::Http::new(settings).expect("a client");
-        for event in events {
-            let body = Bytes::from(event.to_string());
-            for _ in 0..3 {
-                let call = http
-                    .call("fake-chargebee", "webhook", Method::POST, &url)
-                    .header("authorization", &caller())
-                    .body(body.clone(), "application/json; charset=utf-8")
-                    .once();
-                if call.send().await.is_ok_and(|a| a.is_success()) {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
+    shell::send("fake-chargebee", url, events.into_iter().enumerate().collect(), |_, _| {
+        vec![("authorization", caller())]
     });
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Catalogue;
 use super::api::{Problem, Reply};
+use super::invoices;
 use super::params::Params;
 use super::world::{World, drop_field, months_later};
 
@@ -26,9 +27,11 @@ pub fn create(world: &mut World, customer: &str, price: &str, trial_days: i64, n
         s["trial_start"] = json!(second);
         s["trial_end"] = json!(end);
         s["current_term_end"] = json!(end);
+    } else {
+        invoices::write(world, &s, second, now);
     }
     world.put("subscription", s, now);
-    world.emit("subscription_created", &id, None, now);
+    world.emit("subscription_created", &id, &[], now);
     id
 }
 
@@ -59,7 +62,7 @@ fn is_over(s: &Value) -> bool {
 fn done(world: &mut World, s: Value, event: &str, now: Timestamp) -> Reply {
     let id = s["id"].as_str().unwrap_or_default().to_owned();
     world.put("subscription", s, now);
-    world.emit(event, &id, None, now);
+    world.emit(event, &id, &[], now);
     let s = found(world, &id)?;
     let customer = world.get("customer", s["customer_id"].as_str().unwrap_or_default());
     Ok(json!({"subscription": s, "customer": customer}))
@@ -201,6 +204,7 @@ pub fn update(world: &mut World, id: &str, p: &Params, now: Timestamp) -> Reply 
         s["status"] = json!("active");
         s["current_term_start"] = json!(now.as_second());
         s["current_term_end"] = json!(months_later(now.as_second(), 1));
+        invoices::write(world, &s, now.as_second(), now);
     }
     let (price, quantity) = match world.catalogue {
         Catalogue::Plans => (p.text("plan_id"), p.number("plan_quantity")),
@@ -298,5 +302,5 @@ pub fn fail_payment(world: &mut World, id: &str, now: Timestamp) {
     let invoice = json!({"id": invoice, "object": "invoice", "status": "payment_due", "subscription_id": id,
         "customer_id": s["customer_id"], "total": 2_000, "amount_due": 2_000, "dunning_status": "in_progress"});
     world.put("subscription", s, now);
-    world.emit("payment_failed", id, Some(("invoice", invoice)), now);
+    world.emit("payment_failed", id, &[("invoice", invoice)], now);
 }

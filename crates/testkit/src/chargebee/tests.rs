@@ -42,6 +42,31 @@ async fn a_site_has_one_catalogue() {
 }
 
 #[tokio::test]
+async fn an_invoice_is_paid_back_in_parts_and_no_further() {
+    let fake = site().await;
+    let price = fake.add_price("fibre", "fibre-eur", 2_000, "EUR");
+    let customer = fake.add_customer("ada@example.com", "Ada");
+    let id = fake.add_subscription(&customer, &price, 0);
+    let (_, list) = get(&fake, &format!("/invoices?subscription_id[is]={id}&status[is]=paid")).await;
+    let invoice = list["list"][0]["invoice"]["id"].as_str().unwrap().to_owned();
+    let path = format!("/invoices/{invoice}/refund");
+    for amount in ["1500", "500"] {
+        let done = fake.act(&path, &[("refund_amount", amount), ("customer_notes", "Sorry")]);
+        assert_eq!(
+            (&done["credit_note"]["notes"], &done["transaction"]["type"]),
+            (&json!(["Sorry"]), &json!("refund"))
+        );
+    }
+    let (_, notes) = get(&fake, &format!("/credit_notes?reference_invoice_id[is]={invoice}")).await;
+    assert_eq!(notes["list"].as_array().unwrap().len(), 2);
+    let (_, body) = fake.delivery("payment_refunded").unwrap();
+    let event: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(event["content"]["transaction"]["amount"], 500);
+    fake.clock().advance(jiff::SignedDuration::from_hours(24 * 32));
+    assert_eq!(fake.all("invoice").len(), 2, "the next term is another invoice");
+}
+
+#[tokio::test]
 async fn time_ends_what_ends() {
     let fake = site().await;
     let price = fake.add_price("fibre", "fibre-eur", 2_000, "EUR");

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde_json::{Value, json};
 
-use super::Catalogue;
+use super::{Catalogue, invoices};
 
 /// One site. Objects are kept as Chargebee's JSON.
 pub struct World {
@@ -95,12 +95,12 @@ impl World {
     }
 
     /// Notes an event about a subscription as it now stands.
-    pub fn emit(&mut self, name: &str, subscription: &str, more: Option<(&str, Value)>, now: Timestamp) {
+    pub fn emit(&mut self, name: &str, subscription: &str, more: &[(&str, Value)], now: Timestamp) {
         let s = self.get("subscription", subscription).cloned().unwrap_or_default();
         let customer = self.get("customer", s["customer_id"].as_str().unwrap_or_default()).cloned();
         let mut content = json!({"subscription": s, "customer": customer});
-        if let Some((name, object)) = more {
-            content[name] = object;
+        for (name, object) in more {
+            content[*name] = object.clone();
         }
         let id = self.new_id("ev_");
         let event = json!({"id": id, "object": "event", "api_version": "v2", "occurred_at": now.as_second(),
@@ -116,7 +116,7 @@ impl World {
             self.all("subscription").iter().filter_map(|s| s["id"].as_str().map(str::to_owned)).collect();
         for id in ids {
             while let Some(event) = self.step(&id, now) {
-                self.emit(event, &id, None, now);
+                self.emit(event, &id, &[], now);
             }
         }
     }
@@ -142,6 +142,7 @@ impl World {
                 s["status"] = json!("active");
                 s["current_term_start"] = json!(end);
                 s["current_term_end"] = json!(months_later(end, 1));
+                invoices::write(self, &s, end, now);
                 "subscription_activated"
             }
             "active" if due("current_term_end") => {
@@ -153,6 +154,7 @@ impl World {
                     s["has_scheduled_changes"] = json!(false);
                     drop_field(&mut s, "changes_scheduled_at");
                 }
+                invoices::write(self, &s, end, now);
                 // The invoice uses up what holds for one.
                 self.applied
                     .entry(id.to_owned())

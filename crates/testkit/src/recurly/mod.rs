@@ -12,17 +12,18 @@ mod subscriptions;
 mod tests;
 mod world;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use kit::clock::{Clock, MovedClock};
 use kit::{ExposeSecret, SecretString, Timestamp};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use self::api::Asked;
 use self::server::{deliver, handle};
 use self::world::{World, stamp};
+use crate::shell::{self, Shell};
 
 /// The only version the fake speaks; every request must name it.
 pub const VERSION: &str = "v2021-02-25";
@@ -75,16 +76,10 @@ pub struct Seen {
 }
 
 /// The fake. It ends when dropped, and fails the test then if anything was not as Recurly describes it.
-pub struct FakeRecurly {
-    shared: Arc<Shared>,
-    url: String,
-    server: JoinHandle<()>,
-}
+pub struct FakeRecurly(Shell<Site, Fault, Seen>);
 
-struct Shared {
-    clock: MovedClock,
-    inner: Mutex<Inner>,
-}
+type Shared = shell::Shared<Site, Fault, Seen>;
+type Inner = shell::Inner<Site, Fault, Seen>;
 
 struct Answered {
     at: i64,
@@ -92,21 +87,20 @@ struct Answered {
     value: Value,
 }
 
-struct Inner {
+/// What the fake holds.
+pub struct Site {
     world: World,
-    faults: VecDeque<Option<Fault>>,
     /// By key, method and path.
     answered: HashMap<(String, String, String), Answered>,
-    seen: Vec<Seen>,
     wrong: Vec<String>,
-    webhooks: Option<String>,
     elsewhere: String,
-    revoked: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+impl Deref for FakeRecurly {
+    type Target = Shell<Site, Fault, Seen>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
@@ -117,30 +111,20 @@ impl FakeRecurly {
     }
 
     /// An empty sandbox site whose time is that of `clock`.
-    #[expect(clippy::disallowed_methods, reason = "a fake server has no process to drain with")]
     pub async fn start_at(clock: MovedClock) -> Self {
-        let inner = Inner {
-            world: World::new("sandbox"),
-            faults: VecDeque::new(),
-            answered: HashMap::new(),
-            seen: Vec::new(),
-            wrong: Vec::new(),
-            webhooks: None,
-            elsewhere: "https://example.net".into(),
-            revoked: false,
-        };
-        let shared = Arc::new(Shared { clock, inner: Mutex::new(inner) });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-        let app = axum::Router::new().fallback(handle).with_state(shared.clone());
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.ok();
-        });
-        Self { shared, url, server }
+        Self::start_on("127.0.0.1:0", clock).await
     }
 
-    pub fn url(&self) -> &str {
-        &self.url
+    /// The same at an address of the caller's.
+    pub async fn start_on(address: &str, clock: MovedClock) -> Self {
+        let site = Site {
+            world: World::new("sandbox"),
+            answered: HashMap::new(),
+            wrong: Vec::new(),
+            elsewhere: "https://example.net".into(),
+        };
+        let serve = |shared: Arc<Shared>| axum::Router::new().fallback(handle).with_state(shared);
+        Self(Shell::start(address, clock, site, serve).await)
     }
 
     /// The site's API key.
@@ -153,46 +137,14 @@ impl FakeRecurly {
         WEBHOOK_SECRET.into()
     }
 
-    /// The fake's clock: move it and what is due happens.
-    pub fn clock(&self) -> &MovedClock {
-        &self.shared.clock
-    }
-
-    /// Lets the next requests go wrong, one after the other.
-    pub fn fail_next(&self, faults: &[Fault]) {
-        self.fail_after(0, faults);
-    }
-
-    /// Lets some requests pass, and those after them go wrong.
-    pub fn fail_after(&self, requests: usize, faults: &[Fault]) {
-        let mut inner = self.shared.lock();
-        inner.faults.extend(std::iter::repeat_n(None, requests));
-        inner.faults.extend(faults.iter().copied().map(Some));
-    }
-
     /// Where the next page of a list is said to be, with `Fault::ForeignNext`.
     pub fn next_pages_at(&self, url: &str) {
         self.shared.lock().elsewhere = url.to_owned();
     }
 
-    /// From now on no key is accepted.
-    pub fn revoke_key(&self) {
-        self.shared.lock().revoked = true;
-    }
-
     /// `development`, `sandbox`, `production`.
     pub fn set_mode(&self, mode: &str) {
         self.shared.lock().world.mode = mode.to_owned();
-    }
-
-    /// Sends every notification, signed, to this address from now on.
-    pub fn send_webhooks_to(&self, url: &str) {
-        self.shared.lock().webhooks = Some(url.to_owned());
-    }
-
-    /// Every request so far.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.shared.lock().seen.clone()
     }
 
     /// What was not as Recurly describes it.
@@ -337,7 +289,6 @@ fn signed(shared: &Shared, n: usize, body: &[u8]) -> [(&'static str, String); 2]
 
 impl Drop for FakeRecurly {
     fn drop(&mut self) {
-        self.server.abort();
         let wrong = self.wrong();
         if !std::thread::panicking() {
             assert!(wrong.is_empty(), "not as Recurly describes it:\n{}", wrong.join("\n"));

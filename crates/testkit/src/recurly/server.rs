@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::api::{self, Asked, Problem};
 use super::spec::spec;
 use super::{Answered, Fault, Inner, KEY, Seen, Shared, VERSION};
+use crate::shell;
 
 /// How long an answer is kept for its key.
 const KEPT: i64 = 3_600;
@@ -27,15 +28,13 @@ pub async fn handle(
     body: Bytes,
 ) -> Response {
     let fault = {
-        let mut inner = shared.lock();
-        inner.seen.push(Seen {
+        shared.lock().asked(Seen {
             method: method.to_string(),
             path: uri.path().to_owned(),
             query: uri.query().unwrap_or_default().to_owned(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
             idempotency_key: header(&headers, "idempotency-key").map(str::to_owned),
-        });
-        inner.faults.pop_front().flatten()
+        })
     };
     let now = shared.clock.now();
     let problem = |status, kind, message: &str| said(status, Problem::new(status, kind, message).body(), &[]);
@@ -198,34 +197,12 @@ pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|v| v.to_str().ok())
 }
 
-/// Sends what waits; each notification up to three times until it is taken, signed anew every time.
-#[expect(clippy::disallowed_methods, reason = "a fake server has no process to drain with")]
+/// Sends what waits, signed.
 pub fn deliver(shared: &Arc<Shared>, inner: &mut Inner) {
-    let first = std::mem::replace(&mut inner.world.sent, inner.world.told.len());
-    let waiting: Vec<(usize, Value)> = inner.world.told.iter().cloned().enumerate().skip(first).collect();
-    let Some(url) = inner.webhooks.clone().filter(|_| !waiting.is_empty()) else { return };
+    let told = inner.world.told.len();
+    let first = std::mem::replace(&mut inner.world.sent, told);
+    let Some(url) = inner.webhooks.clone() else { return };
+    let waiting = inner.world.told.iter().cloned().enumerate().skip(first).collect();
     let shared = shared.clone();
-    tokio::spawn(async move {
-        let settings = connect::http::Settings { private_networks: true, ..Default::default() };
-        let http = connect::http::Http::new(settings).expect("a client");
-        for (n, said) in waiting {
-            let body = Bytes::from(said.to_string());
-            for _ in 0..3 {
-                let mut call = http.call("fake-recurly", "webhook", Method::POST, &url);
-                for (name, value) in super::signed(&shared, n, &body) {
-                    call = call.header(name, &value);
-                }
-                if call
-                    .body(body.clone(), "application/json")
-                    .once()
-                    .send()
-                    .await
-                    .is_ok_and(|a| a.is_success())
-                {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    });
+    shell::send("fake-recurly", url, waiting, move |n, body| super::signed(&shared, n, body).into());
 }

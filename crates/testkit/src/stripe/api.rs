@@ -83,7 +83,11 @@ pub fn answer(world: &mut World, asked: &Asked<'_>) -> Reply {
         ("GET", ["events", id]) => one(world, "event", id),
         ("GET", ["invoices"]) => page(world, asked, "invoice", &["customer", "subscription", "status"]),
         ("GET", ["invoices", id]) => one(world, "invoice", id),
-        ("GET", ["invoice_payments"]) => page(world, asked, "invoice_payment", &["invoice", "status"]),
+        ("GET", ["invoice_payments"]) => {
+            page(world, asked, "invoice_payment", &["invoice", "status", "payment"])
+        }
+        ("GET", ["charges", id]) => one(world, "charge", id),
+        ("GET", ["disputes", id]) => one(world, "dispute", id),
         ("GET", ["refunds"]) => page(world, asked, "refund", &["charge", "payment_intent"]),
         ("GET", ["refunds", id]) => one(world, "refund", id),
         ("POST", ["refunds"]) => invoices::refund(world, asked),
@@ -153,6 +157,9 @@ fn matches(object: &Value, filter: &str, params: &Value) -> bool {
         }),
         "subscription" if object["object"] == "invoice" => {
             is(&object["parent"]["subscription_details"]["subscription"])
+        }
+        "payment" => {
+            text(&asked["payment_intent"]).is_none_or(|intent| object["payment"]["payment_intent"] == intent)
         }
         "status" => matches!(text(asked), None | Some("all")) || is(&object["status"]),
         "active" => text(asked).is_none_or(|a| object["active"] == json!(a == "true")),

@@ -1,5 +1,7 @@
-//! Invoices as far as refunds need them: each is paid when it is written, by a payment of its own. No event tells of them.
+//! Invoices as far as refunds and disputes need them: each is paid when it is written, by a payment of its own. No event
+//! tells of them.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::api::{Asked, Problem, Reply, text};
@@ -68,6 +70,50 @@ pub fn write(world: &mut World, s: &Value, at: i64) {
         payment[field] = value;
     }
     world.put(payment);
+    let mut charge = world.sample("charge");
+    for (field, value) in [
+        ("id", json!(world.new_id("ch"))),
+        ("amount", json!(amount)),
+        ("amount_captured", json!(amount)),
+        ("captured", json!(true)),
+        ("currency", s["currency"].clone()),
+        ("customer", s["customer"].clone()),
+        ("payment_intent", json!(intent)),
+        ("created", json!(at)),
+    ] {
+        charge[field] = value;
+    }
+    world.put(charge);
+}
+
+fn charge_of(world: &World, intent: &str) -> Option<Value> {
+    world.all("charge").into_iter().find(|c| c["payment_intent"] == intent).cloned()
+}
+
+/// The bank takes the subscription's last payment back. As the real ones do, the dispute names the charge and no customer.
+pub fn dispute(world: &mut World, subscription: &str, now: Timestamp) -> Value {
+    let of = |i: &&Value| i["parent"]["subscription_details"]["subscription"] == subscription;
+    let invoice = world.all("invoice").into_iter().find(of).expect("an invoice of the fake")["id"].clone();
+    let paid = |p: &&Value| p["invoice"] == invoice;
+    let payments = world.all("invoice_payment");
+    let intent = payments.into_iter().find(paid).expect("it was paid")["payment"]["payment_intent"].clone();
+    let charge = charge_of(world, text(&intent).unwrap_or_default()).expect("a charge of the fake");
+    let mut dispute = world.sample("dispute");
+    for (field, value) in [
+        ("id", json!(world.new_id("dp"))),
+        ("amount", charge["amount"].clone()),
+        ("currency", charge["currency"].clone()),
+        ("charge", charge["id"].clone()),
+        ("payment_intent", intent),
+        ("created", json!(now.as_second())),
+        ("reason", json!("fraudulent")),
+        ("status", json!("needs_response")),
+    ] {
+        dispute[field] = value;
+    }
+    world.put(dispute.clone());
+    world.emit("charge.dispute.created", &dispute, None, now);
+    dispute
 }
 
 /// Pays a payment back, or part of it: several times, up to what was paid.
@@ -113,7 +159,7 @@ pub fn refund(world: &mut World, asked: &Asked<'_>) -> Reply {
         ("id", json!(world.new_id("re"))),
         ("amount", json!(amount)),
         ("currency", payment["currency"].clone()),
-        ("charge", json!(world.new_id("ch"))),
+        ("charge", charge_of(world, &intent).map(|c| c["id"].clone()).unwrap_or_default()),
         ("payment_intent", json!(intent)),
         ("created", json!(asked.now.as_second())),
         ("reason", p["reason"].clone()),

@@ -10,17 +10,18 @@ mod subscriptions;
 mod tests;
 mod world;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use kit::SecretString;
 use kit::clock::{Clock, MovedClock};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use self::api::Asked;
 use self::server::{deliver, handle};
 use self::world::World;
+use crate::shell::{self, Shell};
 
 /// The only version the fake speaks; every request must name it.
 pub const VERSION: &str = "2026-10-28.endive";
@@ -58,29 +59,22 @@ pub struct Seen {
 }
 
 /// The fake. It ends when dropped.
-pub struct FakeStripe {
-    shared: Arc<Shared>,
-    url: String,
-    server: JoinHandle<()>,
-}
+pub struct FakeStripe(Shell<Account, Fault, Seen>);
 
-struct Shared {
-    clock: MovedClock,
-    inner: Mutex<Inner>,
-}
+type Shared = shell::Shared<Account, Fault, Seen>;
+type Inner = shell::Inner<Account, Fault, Seen>;
 
-struct Inner {
+/// What the fake holds.
+pub struct Account {
     world: World,
-    faults: VecDeque<Option<Fault>>,
     answered: HashMap<String, (String, u16, Value)>,
-    seen: Vec<Seen>,
-    webhooks: Option<String>,
-    revoked: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+impl Deref for FakeStripe {
+    type Target = Shell<Account, Fault, Seen>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
@@ -96,28 +90,10 @@ impl FakeStripe {
     }
 
     /// The same at an address of the caller's.
-    #[expect(clippy::disallowed_methods, reason = "a fake server has no process to drain with")]
     pub async fn start_on(address: &str, clock: MovedClock) -> Self {
-        let inner = Inner {
-            world: World::new(),
-            faults: VecDeque::new(),
-            answered: HashMap::new(),
-            seen: Vec::new(),
-            webhooks: None,
-            revoked: false,
-        };
-        let shared = Arc::new(Shared { clock, inner: Mutex::new(inner) });
-        let listener = tokio::net::TcpListener::bind(address).await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("a bound port"));
-        let app = axum::Router::new().fallback(handle).with_state(shared.clone());
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.ok();
-        });
-        Self { shared, url, server }
-    }
-
-    pub fn url(&self) -> &str {
-        &self.url
+        let account = Account { world: World::new(), answered: HashMap::new() };
+        let serve = |shared: Arc<Shared>| axum::Router::new().fallback(handle).with_state(shared);
+        Self(Shell::start(address, clock, account, serve).await)
     }
 
     /// The account's secret key.
@@ -128,38 +104,6 @@ impl FakeStripe {
     /// What webhooks are signed with.
     pub fn webhook_secret(&self) -> SecretString {
         WEBHOOK_SECRET.into()
-    }
-
-    /// The fake's clock: move it and what is due happens.
-    pub fn clock(&self) -> &MovedClock {
-        &self.shared.clock
-    }
-
-    /// Lets the next requests go wrong, one after the other.
-    pub fn fail_next(&self, faults: &[Fault]) {
-        self.fail_after(0, faults);
-    }
-
-    /// Lets some requests pass, and those after them go wrong.
-    pub fn fail_after(&self, requests: usize, faults: &[Fault]) {
-        let mut inner = self.shared.lock();
-        inner.faults.extend(std::iter::repeat_n(None, requests));
-        inner.faults.extend(faults.iter().copied().map(Some));
-    }
-
-    /// From now on no key is accepted.
-    pub fn revoke_key(&self) {
-        self.shared.lock().revoked = true;
-    }
-
-    /// Sends every event, signed, to this address from now on.
-    pub fn send_webhooks_to(&self, url: &str) {
-        self.shared.lock().webhooks = Some(url.to_owned());
-    }
-
-    /// Every request so far.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.shared.lock().seen.clone()
     }
 
     /// An object as it stands, references by id.
@@ -253,6 +197,15 @@ impl FakeStripe {
         deliver(&self.shared, &mut inner);
     }
 
+    /// The customer's bank takes the last payment back; the dispute's id.
+    pub fn dispute(&self, subscription: &str) -> String {
+        let now = self.shared.clock.now();
+        let mut inner = self.shared.lock();
+        let dispute = invoices::dispute(&mut inner.world, subscription, now);
+        deliver(&self.shared, &mut inner);
+        dispute["id"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The newest event of a type, as it would be delivered now: signature header and body.
     pub fn delivery(&self, kind: &str) -> Option<(String, String)> {
         let inner = self.shared.lock();
@@ -260,11 +213,5 @@ impl FakeStripe {
         let body = event.to_string();
         let now = self.shared.clock.now();
         Some((connect::sign::sign_stripe(&self.webhook_secret(), now, body.as_bytes()), body))
-    }
-}
-
-impl Drop for FakeStripe {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::api::{self, Asked, Problem};
 use super::{Fault, Inner, KEY, Seen, Shared, VERSION, WEBHOOK_SECRET, form};
+use crate::shell;
 
 pub async fn handle(
     State(shared): State<Arc<Shared>>,
@@ -25,14 +26,12 @@ pub async fn handle(
         .map(|(name, value)| (name.into_owned(), value.into_owned()));
     let params = form::nest(pairs);
     let fault = {
-        let mut inner = shared.lock();
-        inner.seen.push(Seen {
+        shared.lock().asked(Seen {
             method: method.to_string(),
             path: uri.path().to_owned(),
             params: params.clone(),
             idempotency_key: header(&headers, "idempotency-key").map(str::to_owned),
-        });
-        inner.faults.pop_front().flatten()
+        })
     };
     let problem = |status, kind, code, message: &str| {
         said(status, Problem { status, kind, code, message: message.into(), param: None }.body(), false)
@@ -134,32 +133,12 @@ pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|v| v.to_str().ok())
 }
 
-/// Sends what waits; each event up to three times until it is taken, signed anew every time.
-#[expect(clippy::disallowed_methods, reason = "a fake server has no process to drain with")]
+/// Sends what waits, signed.
 pub fn deliver(shared: &Arc<Shared>, inner: &mut Inner) {
     let events = std::mem::take(&mut inner.world.outbox);
     let Some(url) = inner.webhooks.clone() else { return };
     let clock = shared.clock.clone();
-    if events.is_empty() {
-        return;
-    }
-    tokio::spawn(async move {
-        let settings = connect::http::Settings { private_networks: true, ..Default::default() };
-        let http = connect::http::Http::new(settings).expect("a client");
-        for event in events {
-            let body = Bytes::from(event.to_string());
-            for _ in 0..3 {
-                let signature = connect::sign::sign_stripe(&WEBHOOK_SECRET.into(), clock.now(), &body);
-                let call = http
-                    .call("fake-stripe", "webhook", Method::POST, &url)
-                    .header("stripe-signature", &signature)
-                    .body(body.clone(), "application/json; charset=utf-8")
-                    .once();
-                if call.send().await.is_ok_and(|a| a.is_success()) {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
+    shell::send("fake-stripe", url, events.into_iter().enumerate().collect(), move |_, body| {
+        vec![("stripe-signature", connect::sign::sign_stripe(&WEBHOOK_SECRET.into(), clock.now(), body))]
     });
 }

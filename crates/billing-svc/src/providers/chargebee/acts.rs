@@ -7,7 +7,7 @@
 use kit::Timestamp;
 
 use super::client::{Client, Form, step};
-use super::{credit, map, sync, wire};
+use super::{credit, map, refund, sync, wire};
 use crate::providers::{Act, Cut, ExternalId, IdempotencyKey, Keep, ProviderError, Receipt, SwitchAt, Term};
 
 pub async fn read(client: &Client, id: &ExternalId) -> Result<wire::Subscription, ProviderError> {
@@ -78,8 +78,7 @@ pub async fn apply(
         Act::TakeCredit { credit, amount } => {
             credit::take(client, &now.customer_id, credit, *amount, key).await
         }
-        // Not built yet, and said so in the abilities.
-        Act::Refund { .. } => Err(ProviderError::NotOffered("refund")),
+        Act::Refund { amount, not_before } => refund::give(client, &now, *amount, *not_before, key).await,
         Act::CancelAtPeriodEnd { .. } if is_ending(&now) => Ok(done_before()),
         Act::CancelAtPeriodEnd { feedback } => to.cancel(true, feedback.as_deref()).await,
         Act::CancelNow { feedback } => to.cancel(false, feedback.as_deref()).await,
@@ -338,7 +337,7 @@ pub fn done_before() -> Receipt {
     Receipt { replayed: true, ..Receipt::default() }
 }
 
-fn refused(slug: &str, message: &str) -> ProviderError {
+pub fn refused(slug: &str, message: &str) -> ProviderError {
     ProviderError::Refused { slug: slug.into(), message: message.into() }
 }
 

@@ -1,10 +1,11 @@
 //! Calls to Chargebee's API: forms out, JSON in, and one table from their errors to ours.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use connect::http::{Answer, Call, Http, HttpError};
+use connect::pace::Pace;
 use kit::{ExposeSecret, SecretString};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -29,15 +30,16 @@ pub struct Client {
     http: Http,
     base: String,
     key: SecretString,
+    pace: Arc<Pace>,
     catalogue: OnceCell<Catalogue>,
     /// The item of each price we came across. A price never changes its item.
     items: Mutex<HashMap<String, String>>,
 }
 
 impl Client {
-    pub fn new(http: Http, base: &str, key: SecretString) -> Self {
+    pub fn new(http: Http, base: &str, key: SecretString, pace: Arc<Pace>) -> Self {
         let base = format!("{}/api/v2", base.trim_end_matches('/'));
-        Self { http, base, key, catalogue: OnceCell::new(), items: Mutex::default() }
+        Self { http, base, key, pace, catalogue: OnceCell::new(), items: Mutex::default() }
     }
 
     pub async fn get<T: DeserializeOwned>(
@@ -71,7 +73,10 @@ impl Client {
     fn call(&self, operation: &'static str, method: Method, path: &str) -> Call {
         let url = format!("{}{path}", self.base);
         // The key is the user, and there is no password.
-        self.http.call("chargebee", operation, method, &url).basic(self.key.expose_secret(), &"".into())
+        self.http
+            .call("chargebee", operation, method, &url)
+            .basic(self.key.expose_secret(), &"".into())
+            .paced(&self.pace)
     }
 
     /// Which catalogue the site has. Asked once.
@@ -129,6 +134,7 @@ fn checked(answer: Result<Answer, HttpError>) -> Result<Answer, ProviderError> {
         Ok(answer) if answer.is_success() => Ok(answer),
         Ok(answer) => Err(refusal(&answer)),
         Err(HttpError::CircuitOpen) => Err(ProviderError::Busy { after: Some(Duration::from_secs(15)) }),
+        Err(HttpError::Held { after }) => Err(ProviderError::Busy { after: Some(after) }),
         Err(e @ HttpError::TooLarge) => Err(ProviderError::Unreadable(e.into())),
         Err(e) => Err(ProviderError::Unavailable(e.into())),
     }

@@ -57,7 +57,7 @@ fn said(event: &wire::Event, kind: FactKind) -> Said {
         Some(Money::new(t.amount?, currency))
     });
     let invoice = content.invoice.as_ref().and_then(|i| i.id.clone());
-    Said { amount, invoice: invoice.map(ExternalId::from), odd_version: None }
+    Said { amount, invoice: invoice.map(ExternalId::from), ..Said::default() }
 }
 
 /// The customer and the subscription an event is about.

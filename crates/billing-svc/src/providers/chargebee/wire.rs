@@ -16,6 +16,8 @@ pub struct Wrapped {
     pub item_price: Option<ItemPrice>,
     pub plan: Option<Plan>,
     pub promotional_credit: Option<PromotionalCredit>,
+    pub invoice: Option<Invoice>,
+    pub credit_note: Option<CreditNote>,
     pub event: Option<Event>,
 }
 
@@ -192,6 +194,53 @@ pub struct PromotionalCredit {
     pub amount: i64,
     pub currency_code: String,
     pub reference: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Invoice {
+    pub id: String,
+    pub currency_code: Option<String>,
+    pub paid_at: Option<i64>,
+    #[serde(default)]
+    pub linked_payments: Vec<Linked>,
+}
+
+/// A payment of an invoice, or a refund of a credit note.
+#[derive(Debug, Deserialize)]
+pub struct Linked {
+    #[serde(default)]
+    pub applied_amount: i64,
+    pub txn_status: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CreditNote {
+    pub id: String,
+    pub reference_invoice_id: Option<String>,
+    /// `adjustment`, `refundable`, `store`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub status: Option<String>,
+    pub total: Option<i64>,
+    #[serde(default)]
+    pub linked_refunds: Vec<Linked>,
+    pub notes: Option<Vec<String>>,
+    pub customer_notes: Option<String>,
+}
+
+impl CreditNote {
+    /// Whether what it says holds: one that was voided, or whose money the bank did not move, says nothing.
+    pub fn stands(&self) -> bool {
+        let failed =
+            |r: &Linked| matches!(r.txn_status.as_deref(), Some("failure" | "late_failure" | "voided"));
+        let moved = self.linked_refunds.is_empty() || !self.linked_refunds.iter().all(failed);
+        self.status.as_deref() != Some("voided") && moved
+    }
+
+    /// Whether it carries this note.
+    pub fn says(&self, note: &str) -> bool {
+        self.notes.iter().flatten().chain(&self.customer_notes).any(|n| n == note)
+    }
 }
 
 #[derive(Debug, Deserialize)]

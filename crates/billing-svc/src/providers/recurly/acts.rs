@@ -5,7 +5,7 @@ use kit::Timestamp;
 use reqwest::Method;
 
 use super::client::{Client, encoded, plain};
-use super::{discounts, map, money, wire};
+use super::{discounts, map, money, refund, wire};
 use crate::providers::{Act, ExternalId, IdempotencyKey, Interval, ProviderError, Receipt, SwitchAt};
 
 const NOTHING: Option<&()> = None;
@@ -66,8 +66,7 @@ pub async fn apply(
         Act::ExtendTerm { until } => bill_on(client, &now, *until, key).await,
         Act::Credit { amount } => money::credit(client, &now, *amount, key).await,
         Act::TakeCredit { credit, amount } => money::take(client, &now, credit, *amount, key).await,
-        // Not built yet, and said so in the abilities.
-        Act::Refund { .. } => Err(ProviderError::NotOffered("refund")),
+        Act::Refund { amount, not_before } => refund::give(client, &now, *amount, *not_before, key).await,
         Act::CancelAtPeriodEnd { .. } if now.state == "canceled" => Ok(done_before()),
         // The reason has no place there. `term_end`, their default, would go on billing for the rest of a longer term.
         Act::CancelAtPeriodEnd { feedback: _ } => {

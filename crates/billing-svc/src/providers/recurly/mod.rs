@@ -1,5 +1,5 @@
-//! Recurly. Shapes of the pinned version in `wire.rs`, in our words in `map.rs`; acts in `acts.rs`, `discounts.rs` and
-//! `money.rs`; what stands around a subscription in `around.rs`, the way through lists in `sync.rs`.
+//! Recurly. Shapes of the pinned version in `wire.rs`, in our words in `map.rs`; acts in `acts.rs`, `discounts.rs`,
+//! `money.rs` and `refund.rs`; what stands around a subscription in `around.rs`, the way through lists in `sync.rs`.
 //!
 //! A version is the second of the subscription's last change. Two readings within one second have the same, and the later
 //! one stands: the mirror takes what is equal as it takes what is newer. Invoices and discounts change beside the
@@ -13,6 +13,7 @@ mod discounts;
 mod facts;
 mod map;
 mod money;
+mod refund;
 mod region;
 mod sync;
 mod wire;
@@ -41,7 +42,7 @@ pub(super) static ABILITIES: Abilities = Abilities {
     trial_extension: Ability::If("in_trial"),
     term_extension: Ability::Yes,
     credit: Ability::Yes,
-    refund: Ability::No,
+    refund: Ability::If("paid_by_card"),
     cancel_at_period_end: Ability::Yes,
     cancel_now: Ability::Yes,
 };
@@ -139,6 +140,9 @@ impl Provider for Recurly {
         key: &IdempotencyKey,
     ) -> Result<Option<ExternalId>, ProviderError> {
         let read = acts::read(&self.client, subscription).await?;
+        if let Some(refund) = refund::given(&self.client, &read, key).await? {
+            return Ok(Some(ExternalId::new(refund.id)));
+        }
         let item = money::given(&self.client, &read, key).await?;
         Ok(item.map(|item| ExternalId::new(item.id)))
     }

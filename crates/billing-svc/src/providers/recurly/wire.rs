@@ -1,6 +1,6 @@
 //! Recurly's JSON, as of the version we pin: only the fields we read, and the bodies we send.
 
-use kit::Timestamp;
+use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -177,10 +177,28 @@ pub struct Remaining {
 
 #[derive(Debug, Deserialize)]
 pub struct Invoice {
+    pub id: String,
     #[serde(default)]
     pub subscription_ids: Option<Vec<String>>,
+    pub state: Option<String>,
+    pub currency: Option<String>,
+    pub total: Option<Decimal>,
+    /// By payments; what was paid with credits is not in it.
+    pub paid: Option<Decimal>,
+    pub refundable_amount: Option<Decimal>,
+    pub customer_notes: Option<String>,
     pub due_at: Option<Timestamp>,
+    /// When it was paid.
+    pub closed_at: Option<Timestamp>,
     pub created_at: Option<Timestamp>,
+}
+
+impl Invoice {
+    /// An amount of it.
+    pub fn money(&self, amount: Option<&Decimal>) -> anyhow::Result<Option<Money>> {
+        let (Some(amount), Some(code)) = (amount, &self.currency) else { return Ok(None) };
+        amount.money(super::map::currency(code)?).map(Some)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -288,6 +306,15 @@ pub struct NewLineItem<'a> {
     pub credit_reason_code: Option<&'static str>,
     pub description: &'static str,
     pub product_code: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct NewRefund {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub amount: Decimal,
+    pub refund_method: &'static str,
+    pub credit_customer_notes: String,
 }
 
 #[derive(Debug, Serialize)]

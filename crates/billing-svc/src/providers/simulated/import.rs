@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use kit::{Currency, FieldError, Money, Outgoing, Scope, Timestamp};
 
-use super::model::{Account, Contract, Tariff};
-use super::rules::period;
+use super::model::{Account, Contract, Payment, Tariff};
+use super::period::period;
 use super::store::{Books, id_of};
 use crate::providers::{Cut, Interval, Term};
 
@@ -27,6 +27,8 @@ pub struct Fixture {
     pub quantity: u32,
     pub trial_end: Option<Timestamp>,
     pub past_due_since: Option<Timestamp>,
+    /// How payments go; well, where it is not said.
+    pub payment: Option<Payment>,
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -179,6 +181,7 @@ fn read(row: Fixture, now: Timestamp) -> Result<(Account, Contract), FieldError>
         started_at: row.started_at,
         anchor: row.started_at,
         trial_end: row.trial_end,
+        trial_told: None,
         period_start,
         period_end,
         past_due_since: row.past_due_since,
@@ -189,18 +192,27 @@ fn read(row: Fixture, now: Timestamp) -> Result<(Account, Contract), FieldError>
         next: None,
         grants: Vec::new(),
         credits: Vec::new(),
+        payment: Payment::Ok,
         invoices: Vec::new(),
         reason: None,
         due_at: None,
         done: Vec::new(),
+        news: Vec::new(),
     };
+    // The first invoice comes when the trial ends.
+    if let Some(end) = contract.trial_end.filter(|end| *end > now) {
+        (contract.anchor, contract.period_end) = (end, end);
+    }
     // What the running period was charged. Nothing is yet in a trial, and what is in arrears is not paid.
     if contract.trial_end.is_none_or(|end| end <= period_start) {
         contract.charge(period_start);
-        if contract.past_due_since.is_some() {
-            contract.invoices.iter_mut().for_each(|i| i.paid_at = None);
-        }
     }
+    if let Some(since) = row.past_due_since {
+        contract.owes(since, row.payment.is_some(), now);
+    }
+    contract.payment = row.payment.unwrap_or_default();
     contract.settle(now);
+    // How it stands is told by the row; nobody was to hear of what led there.
+    contract.news.clear();
     Ok((account, contract))
 }

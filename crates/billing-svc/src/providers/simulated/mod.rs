@@ -1,11 +1,15 @@
 //! The simulated provider: billing as the real ones do it, in books of our own. The demo company bills through it, and so
 //! does whoever wants to try something out. It passes the same contract suite as the others.
 
+mod acts;
 mod import;
+mod invoices;
 mod model;
+mod news;
+mod period;
 mod rpc;
-mod rules;
 mod store;
+mod time;
 
 use std::collections::BTreeMap;
 
@@ -16,17 +20,19 @@ use connect::sign;
 use kit::{PageRequest, Scope, SecretString, SharedClock, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub use acts::{No, Outcome};
 pub use import::{Fixture, FixturePrice, Fixtures};
-pub use model::{Contract, Tariff};
+pub use model::{Contract, Invoice, Payment, Tariff};
+pub use news::News;
 pub use rpc::{operations, server};
-pub use rules::{No, Outcome};
 pub use store::{ACCOUNTS, Books, WITH_EVENTS, account_id};
 
+use self::news::Notice;
 use self::store::changed_since;
 use super::{
     Abilities, Ability, AccountInfo, Act, Catalog, Change, ChangePage, Connection, Cursor, CustomerSnapshot,
-    EventPage, ExternalId, Fact, FactKind, IdempotencyKey, InboundCall, Plan, Price, Provider, ProviderError,
-    Receipt, Rejected, Said, Snapshot, Tools,
+    EventPage, ExternalId, Fact, IdempotencyKey, InboundCall, Plan, Price, Provider, ProviderError, Receipt,
+    Rejected, Snapshot, Tools,
 };
 
 pub(super) static ABILITIES: Abilities = Abilities {
@@ -54,6 +60,7 @@ pub struct Simulated {
     books: Books,
     scope: Scope,
     webhook_secrets: Vec<SecretString>,
+    /// The machine's: by it is written when something was written.
     clock: SharedClock,
 }
 
@@ -64,19 +71,6 @@ enum Place {
     Customers { began: Timestamp, since: Option<Timestamp>, page: Option<String> },
     Subscriptions { began: Timestamp, since: Option<Timestamp>, page: Option<String> },
     Rest { since: Timestamp },
-}
-
-/// What the simulated provider says in a call: something changed, look.
-#[derive(Serialize, Deserialize)]
-struct Notice {
-    id: String,
-    #[serde(rename = "type")]
-    name: String,
-    customer: Option<String>,
-    subscription: Option<String>,
-    occurred_at: Timestamp,
-    #[serde(default)]
-    version: i64,
 }
 
 impl Simulated {
@@ -104,7 +98,7 @@ impl Simulated {
             _ => None,
         };
         loop {
-            let now = self.clock.now();
+            let now = self.now().await?;
             let read = self.books.contract(&self.scope, id.as_str(), now).await.map_err(failed)?;
             let mut body = read.body.clone();
             let outcome = body.carry_out(act, key.as_str(), tariff.clone(), now).map_err(|no| match no {
@@ -116,13 +110,18 @@ impl Simulated {
             if body == read.body {
                 return Ok(outcome);
             }
-            match self.books.contracts.replace(&read, body, Vec::new()).await {
+            match self.books.write_down(&read, body, Vec::new()).await {
                 Ok(_) => return Ok(outcome),
                 // Another act was faster; this one looks again.
                 Err(::store::Error::Stale(_)) => {}
                 Err(e) => return Err(failed(e)),
             }
         }
+    }
+
+    /// The time by which the books go.
+    async fn now(&self) -> Result<Timestamp, ProviderError> {
+        self.books.now(&self.scope).await.map_err(failed)
     }
 
     fn place(&self, cursor: &Cursor) -> Result<Place, ProviderError> {
@@ -148,25 +147,7 @@ impl Provider for Simulated {
         sign::stripe(call.header(SIGNATURE), call.body, &self.webhook_secrets, call.now, sign::TOLERANCE)?;
         let notice: Notice =
             serde_json::from_slice(call.body).map_err(|e| Rejected::Unreadable(e.to_string()))?;
-        let Notice { id, name, customer, subscription, occurred_at, version } = notice;
-        let kind = match name.as_str() {
-            "payment.failed" => FactKind::PaymentFailed,
-            "payment.succeeded" => FactKind::PaymentSucceeded,
-            _ if subscription.is_some() => FactKind::Subscription,
-            _ if customer.is_some() => FactKind::Customer,
-            _ => FactKind::Other,
-        };
-        Ok(vec![Fact {
-            id,
-            kind,
-            name,
-            customer: customer.map(ExternalId::from),
-            subscription: subscription.map(ExternalId::from),
-            occurred_at,
-            provider_version: version,
-            live: None,
-            said: Said::default(),
-        }])
+        Ok(vec![notice.into()])
     }
 
     async fn test(&self) -> Result<AccountInfo, ProviderError> {
@@ -175,7 +156,7 @@ impl Provider for Simulated {
     }
 
     async fn subscription(&self, id: &ExternalId) -> Result<Snapshot, ProviderError> {
-        let now = self.clock.now();
+        let now = self.now().await?;
         let read = self.books.contract(&self.scope, id.as_str(), now).await.map_err(failed)?;
         Ok(read.body.snapshot(read.version, now))
     }
@@ -203,7 +184,7 @@ impl Provider for Simulated {
         subscription: &ExternalId,
         key: &IdempotencyKey,
     ) -> Result<Option<ExternalId>, ProviderError> {
-        let now = self.clock.now();
+        let now = self.now().await?;
         let read = self.books.contract(&self.scope, subscription.as_str(), now).await.map_err(failed)?;
         Ok(read.body.given(key.as_str()).map(ExternalId::new))
     }
@@ -241,7 +222,7 @@ impl Provider for Simulated {
     }
 
     async fn changes(&self, since: &Cursor) -> Result<ChangePage, ProviderError> {
-        let now = self.clock.now();
+        let now = self.now().await?;
         let (changes, next) = match self.place(since)? {
             Place::Customers { began, since, page } => {
                 if page.is_none() {

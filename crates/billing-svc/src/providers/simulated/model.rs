@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::news::News;
 use crate::providers::{
     Act, CustomerSnapshot, Cut, Discount, ExternalId, Interval, PauseKind, PendingChange, Snapshot, State,
     Term, mrr,
@@ -57,6 +58,9 @@ pub struct Contract {
     pub anchor: Timestamp,
     #[serde(default, with = "store::time::option")]
     pub trial_end: Option<Timestamp>,
+    /// The trial's end that was announced.
+    #[serde(default, with = "store::time::option")]
+    pub trial_told: Option<Timestamp>,
     #[serde(with = "store::time")]
     pub period_start: Timestamp,
     #[serde(with = "store::time")]
@@ -78,6 +82,8 @@ pub struct Contract {
     pub grants: Vec<Grant>,
     #[serde(default)]
     pub credits: Vec<Credit>,
+    #[serde(default)]
+    pub payment: Payment,
     /// Oldest first; as many as are remembered.
     #[serde(default)]
     pub invoices: Vec<Invoice>,
@@ -88,6 +94,29 @@ pub struct Contract {
     pub due_at: Option<Timestamp>,
     #[serde(default)]
     pub done: Vec<Done>,
+    /// What happened since this was read, and is to be told.
+    #[serde(skip)]
+    pub news: Vec<News>,
+}
+
+/// How the customer's payments go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Payment {
+    #[default]
+    Ok,
+    Fails,
+    FailsUntil(#[serde(with = "store::time")] Timestamp),
+}
+
+impl Payment {
+    pub fn works_at(self, at: Timestamp) -> bool {
+        match self {
+            Self::Ok => true,
+            Self::Fails => false,
+            Self::FailsUntil(until) => at >= until,
+        }
+    }
 }
 
 /// A discount in the books.
@@ -110,6 +139,9 @@ pub struct Credit {
     /// Under which it was given.
     pub key: String,
     pub amount: Money,
+    /// What invoices took of it, in minor units.
+    #[serde(default)]
+    pub used: i64,
     #[serde(with = "store::time")]
     pub at: Timestamp,
 }
@@ -120,10 +152,19 @@ pub struct Invoice {
     pub id: String,
     /// After discounts.
     pub amount: Money,
+    /// What of it was paid from credit, in minor units.
+    #[serde(default)]
+    pub credited: i64,
     #[serde(with = "store::time")]
     pub at: Timestamp,
     #[serde(default, with = "store::time::option")]
     pub paid_at: Option<Timestamp>,
+    /// How often its payment was tried.
+    #[serde(default)]
+    pub attempts: u32,
+    /// When it is tried again.
+    #[serde(default, with = "store::time::option")]
+    pub retry_at: Option<Timestamp>,
     #[serde(default)]
     pub refunds: Vec<Refund>,
 }
@@ -140,10 +181,27 @@ pub struct Refund {
 }
 
 impl Invoice {
-    /// What was paid and not paid back.
+    pub fn new(id: String, amount: Money) -> Self {
+        Self {
+            id,
+            amount,
+            credited: 0,
+            at: Timestamp::UNIX_EPOCH,
+            paid_at: None,
+            attempts: 0,
+            retry_at: None,
+            refunds: Vec::new(),
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.paid_at.is_none()
+    }
+
+    /// What was paid in money and not paid back.
     pub fn left(&self) -> i64 {
         let back: i64 = self.refunds.iter().map(|r| r.amount.minor).sum();
-        if self.paid_at.is_some() { self.amount.minor - back } else { 0 }
+        if self.is_open() { 0 } else { self.amount.minor - self.credited - back }
     }
 }
 

@@ -1,33 +1,33 @@
 //! The simulated provider's own doors.
 
-use kit::{Caller, Coded, Fault, FieldError, Money, SharedClock};
+use ::store::Stored;
+use kit::{Caller, Coded, Fault, FieldError, Money, Timestamp};
 use proto::billing::simulated_service_server::{SimulatedService, SimulatedServiceServer};
 use proto::billing::{
     self as pb, GetSimulatedSubscriptionRequest, ImportFixturesRequest, ImportFixturesResponse,
-    SimulatedSubscription,
+    SetSimulatedPaymentRequest, SimulatedSubscription,
 };
 use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use super::import::{Fixture, FixturePrice, Fixtures};
-use super::model::{Contract, Credit, Done};
+use super::model::{Contract, Credit, Done, Invoice, Payment};
 use super::store::Books;
 use crate::events::Stamp;
 use crate::providers::{Cut, Discount, Interval, Snapshot, State};
 
 struct Rpc {
     books: Books,
-    clock: SharedClock,
 }
 
 /// The room's operations.
-pub fn operations(books: Books, clock: SharedClock) -> impl SimulatedService {
-    Rpc { books, clock }
+pub fn operations(books: Books) -> impl SimulatedService {
+    Rpc { books }
 }
 
 /// The room.
-pub fn server(books: Books, clock: SharedClock) -> SimulatedServiceServer<impl SimulatedService> {
-    SimulatedServiceServer::new(operations(books, clock))
+pub fn server(books: Books) -> SimulatedServiceServer<impl SimulatedService> {
+    SimulatedServiceServer::new(operations(books))
 }
 
 fn status(error: impl Coded) -> Status {
@@ -47,8 +47,8 @@ impl SimulatedService for Rpc {
             rows: rows.into_iter().enumerate().map(row).collect::<Result<_, _>>().map_err(status)?,
             prices: prices.into_iter().enumerate().map(price).collect::<Result<_, _>>().map_err(status)?,
         };
-        let now = self.clock.now();
-        let stamp = Stamp { scope, subject: "simulated", sequence: 0, at: now };
+        let now = self.books.now(scope).await.map_err(status)?;
+        let stamp = Stamp { scope, subject: "simulated", sequence: 0, at: self.books.machine() };
         let size = json!({ "rows": fixtures.rows.len(), "prices": fixtures.prices.len() });
         let audit = stamp.audited(&caller, "connection", "simulated.import", None, Some(&size));
         let imported = self
@@ -69,12 +69,57 @@ impl SimulatedService for Rpc {
     ) -> Result<Response<SimulatedSubscription>, Status> {
         let caller = Caller::of(&request)?;
         let scope = caller.scope().map_err(status)?;
-        let now = self.clock.now();
+        let now = self.books.now(scope).await.map_err(status)?;
         let id = &request.get_ref().external_id;
         let read = self.books.contract(scope, id, now).await.map_err(status)?;
         let snapshot = read.body.snapshot(read.version, now);
         Ok(Response::new(to_proto(&read.body, snapshot)))
     }
+
+    async fn set_simulated_payment(
+        &self,
+        request: Request<SetSimulatedPaymentRequest>,
+    ) -> Result<Response<SimulatedSubscription>, Status> {
+        let caller = Caller::of(&request)?;
+        let scope = caller.scope().map_err(status)?;
+        let SetSimulatedPaymentRequest { external_id, state, until } = request.into_inner();
+        let said = pb::SimulatedPayment { state, until };
+        let payment = payment(&said).ok_or_else(|| status(until_wrong("until")))?;
+        let at = self.books.machine();
+        let audit = |read: &Stored<Contract>| {
+            let stamp = Stamp { scope, subject: &external_id, sequence: read.version + 1, at };
+            let after = json!({ "payment": payment });
+            stamp.audited(&caller, "simulated_subscription", "simulated.payment", None, Some(&after))
+        };
+        let read = self.books.set_payment(scope, &external_id, payment, audit).await.map_err(status)?;
+        let now = self.books.now(scope).await.map_err(status)?;
+        let snapshot = read.body.snapshot(read.version, now);
+        Ok(Response::new(to_proto(&read.body, snapshot)))
+    }
+}
+
+fn until_wrong(field: &str) -> Fault {
+    Fault::field(field, "invalid", "must be given with fails_until, and only with it")
+}
+
+/// None where the time is missing, or one too many.
+fn payment(said: &pb::SimulatedPayment) -> Option<Payment> {
+    let until = said.until.as_ref().map(kit::time::from_proto);
+    match (said.state(), until) {
+        (pb::SimulatedPaymentState::Ok, None) => Some(Payment::Ok),
+        (pb::SimulatedPaymentState::Fails, None) => Some(Payment::Fails),
+        (pb::SimulatedPaymentState::FailsUntil, Some(Some(until))) => Some(Payment::FailsUntil(until)),
+        _ => None,
+    }
+}
+
+fn payment_to(payment: Payment) -> pb::SimulatedPayment {
+    let (state, until) = match payment {
+        Payment::Ok => (pb::SimulatedPaymentState::Ok, None),
+        Payment::Fails => (pb::SimulatedPaymentState::Fails, None),
+        Payment::FailsUntil(until) => (pb::SimulatedPaymentState::FailsUntil, Some(until)),
+    };
+    pb::SimulatedPayment { state: state.into(), until: until.map(kit::time::to_proto) }
 }
 
 fn row((n, row): (usize, pb::FixtureRow)) -> Result<Fixture, Fault> {
@@ -85,6 +130,10 @@ fn row((n, row): (usize, pb::FixtureRow)) -> Result<Fixture, Fault> {
     let started_at = at(&row.started_at).ok_or_else(|| wrong("started_at", "is no time"))?;
     let (ended_at, trial_end, past_due_since) =
         (at(&row.ended_at), at(&row.trial_end), at(&row.past_due_since));
+    let payment = match &row.payment {
+        None => None,
+        Some(said) => Some(payment(said).ok_or_else(|| until_wrong(&format!("rows[{n}].payment.until")))?),
+    };
     Ok(Fixture {
         external_id: row.external_id,
         email: some(row.email),
@@ -101,6 +150,7 @@ fn row((n, row): (usize, pb::FixtureRow)) -> Result<Fixture, Fault> {
         quantity: row.quantity,
         trial_end,
         past_due_since,
+        payment,
         attributes: row.attributes.into_iter().collect(),
     })
 }
@@ -134,6 +184,7 @@ fn interval(interval: pb::BillingInterval) -> Option<Interval> {
 fn to_proto(contract: &Contract, s: Snapshot) -> SimulatedSubscription {
     let money =
         |m: Money| Some(proto::common::Money { minor: m.minor, currency: m.currency.as_str().into() });
+    let at = |at: Option<Timestamp>| at.map(kit::time::to_proto);
     let state = match s.state {
         State::Pending => pb::SubscriptionState::Pending,
         State::Trialing => pb::SubscriptionState::Trialing,
@@ -173,6 +224,16 @@ fn to_proto(contract: &Contract, s: Snapshot) -> SimulatedSubscription {
         id: c.id.clone(),
         amount: money(c.amount),
         at: Some(kit::time::to_proto(c.at)),
+        used: money(Money::new(c.used, c.amount.currency)),
+    };
+    let invoice = |i: &Invoice| pb::SimulatedInvoice {
+        id: i.id.clone(),
+        amount: money(i.amount),
+        credited: money(Money::new(i.credited, i.amount.currency)),
+        at: at(Some(i.at)),
+        paid_at: at(i.paid_at),
+        attempts: i.attempts,
+        retry_at: at(i.retry_at),
     };
     SimulatedSubscription {
         external_id: s.id.as_str().to_owned(),
@@ -195,5 +256,9 @@ fn to_proto(contract: &Contract, s: Snapshot) -> SimulatedSubscription {
         provider_version: s.provider_version,
         acts: contract.done.iter().map(act).collect(),
         credits: contract.credits.iter().map(credit).collect(),
+        trial_end: at(s.trial_end),
+        past_due_since: at(s.past_due_since),
+        payment: Some(payment_to(contract.payment)),
+        invoices: contract.invoices.iter().map(invoice).collect(),
     }
 }

@@ -47,9 +47,8 @@ pub async fn apply(
     at: Timestamp,
 ) -> Result<Receipt, ProviderError> {
     let now = read(client, id).await?;
-    let over = matches!(now.status.as_str(), "canceled" | "incomplete_expired");
     // A credit is the customer's: it can be taken away from one who left.
-    if over && !matches!(act, Act::TakeCredit { .. }) {
+    if is_over(&now) && !matches!(act, Act::TakeCredit { .. }) {
         // Ended is what a cancellation is after; everything else comes too late.
         return match act {
             Act::CancelAtPeriodEnd { .. } | Act::CancelNow { .. } => Ok(done_before()),
@@ -147,9 +146,19 @@ pub async fn apply(
         Act::CancelNow { feedback } => {
             let mut form = form(&[("invoice_now", "false"), ("prorate", "false")]);
             form.extend(filed(feedback.as_deref()));
-            client.delete("subscription.cancel_now", &format!("/v1/subscriptions/{id}"), &form, key).await
+            let path = format!("/v1/subscriptions/{id}");
+            let ended = client.delete("subscription.cancel_now", &path, &form, key).await;
+            // Sent again as an answer was lost, and ends have no key: what has ended is not there to be ended.
+            if matches!(ended, Err(ProviderError::NotFound(_))) && is_over(&read(client, id).await?) {
+                return Ok(done_before());
+            }
+            ended
         }
     }
+}
+
+fn is_over(s: &wire::Subscription) -> bool {
+    matches!(s.status.as_str(), "canceled" | "incomplete_expired")
 }
 
 /// The customer's reason as Stripe files it.

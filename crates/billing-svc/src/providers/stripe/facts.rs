@@ -47,6 +47,7 @@ fn said(event: &wire::Event) -> Said {
     Said {
         amount: minor.and_then(money),
         invoice: object.invoice.as_ref().map(|i| ExternalId::new(i.id())),
+        payment: object.charge.as_ref().map(|c| ExternalId::new(c.id())),
         odd_version: event.api_version.clone().filter(|v| v != VERSION),
     }
 }
@@ -115,17 +116,22 @@ mod tests {
             "amount_refunded": 500, "currency": "eur", "invoice": "in_1"});
         let refunded = event(VERSION, "charge.refunded", charge);
         assert_eq!(refunded.kind, FactKind::Refund);
-        let Said { amount, invoice, odd_version } = refunded.said;
+        let Said { amount, invoice, payment: _, odd_version } = refunded.said;
         assert_eq!((amount.map(|a| a.minor), invoice, odd_version), (Some(200), Some("in_1".into()), None));
         let dispute =
             json!({"id": "dp_1", "object": "dispute", "amount": 2_000, "currency": "jpy", "charge": "ch_1"});
         let disputed = event("2023-08-16", "charge.dispute.created", dispute);
-        let said = disputed.said;
+        let said = disputed.said.clone();
         assert_eq!(
             said.amount.map(|a| (a.minor, a.currency.as_str().to_owned())),
             Some((2_000, "JPY".into()))
         );
         assert_eq!(said.odd_version.as_deref(), Some("2023-08-16"));
+        assert_eq!(
+            (disputed.customer, said.payment),
+            (None, Some("ch_1".into())),
+            "only the charge is named"
+        );
         // An amount that is no refund's is nobody's business here.
         let price =
             json!({"id": "in_1", "object": "invoice", "customer": "cus_1", "amount": 1, "currency": "eur"});

@@ -6,6 +6,7 @@ mod client;
 mod events;
 mod facts;
 mod map;
+mod owner;
 mod refunds;
 mod sync;
 mod wire;
@@ -20,8 +21,8 @@ pub use client::VERSION;
 use self::client::Client;
 use super::{
     Abilities, Ability, AccountInfo, Act, Catalog, ChangePage, Connection, Cursor, CustomerSnapshot,
-    EventPage, ExternalId, Fact, IdempotencyKey, InboundCall, Provider, ProviderError, Receipt, Rejected,
-    Snapshot, Tools,
+    EventPage, ExternalId, Fact, IdempotencyKey, InboundCall, Owner, Provider, ProviderError, Receipt,
+    Rejected, Snapshot, Tools,
 };
 
 /// What we do at Stripe, which is less than Stripe could.
@@ -82,6 +83,10 @@ impl Provider for Stripe {
         let header = call.header("stripe-signature");
         sign::stripe(header, call.body, &self.webhook_secrets, call.now, sign::TOLERANCE)?;
         Ok(vec![facts::read(call.body, self.mode)?])
+    }
+
+    async fn owner(&self, told: &Fact) -> Result<Option<Owner>, ProviderError> {
+        owner::of(&self.client, told).await
     }
 
     async fn test(&self) -> Result<AccountInfo, ProviderError> {

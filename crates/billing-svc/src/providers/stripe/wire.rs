@@ -48,6 +48,8 @@ pub struct Invoice {
     pub id: String,
     #[serde(default)]
     pub status_transitions: Option<StatusTransitions>,
+    #[serde(default)]
+    pub parent: Option<Parent>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,6 +63,17 @@ pub struct InvoicePayment {
     pub amount_paid: Option<i64>,
     pub currency: String,
     pub payment: Payment,
+    #[serde(default)]
+    pub invoice: Option<Ref<Invoice>>,
+}
+
+/// A payment by card or the like, as disputes name it.
+#[derive(Debug, Deserialize)]
+pub struct Charge {
+    #[serde(default)]
+    pub customer: Option<Ref<Identified>>,
+    #[serde(default)]
+    pub payment_intent: Option<Ref<Identified>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -283,6 +296,8 @@ pub struct EventObject {
     pub amount_refunded: Option<i64>,
     pub currency: Option<String>,
     pub invoice: Option<Ref<Identified>>,
+    /// What a refund or a dispute is of.
+    pub charge: Option<Ref<Identified>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -55,7 +55,12 @@ async fn same(
     };
     let asked = recorded().remove(operation).unwrap();
     assert_eq!((&sent.method, &sent.path), (&asked.method, &real(&asked.path)), "{operation}");
-    let sorted = |form: Vec<(String, String)>| form.into_iter().collect::<BTreeMap<_, _>>();
+    // What is noted names the act; its last word is made from the key.
+    let noted = |(name, value): (String, String)| match (name.as_str(), value.rsplit_once(' ')) {
+        ("customer_notes", Some((note, _))) => (name, format!("{note} NOTE")),
+        _ => (name, value),
+    };
+    let sorted = |form: Vec<(String, String)>| form.into_iter().map(noted).collect::<BTreeMap<_, _>>();
     let expected = asked.form.into_iter().map(|(name, value)| (name, real(&value)));
     assert_eq!(sorted(sent.params.clone()), sorted(expected.collect()), "{operation}");
     assert!(sent.authorization.as_deref() == Some(&asked.authorization), "{operation}");
@@ -97,6 +102,10 @@ async fn the_adapter_asks_as_chargebee_s_own_client_does() {
     let credit = rig.provider().given(&id, &IdempotencyKey::new("key-credit")).await.unwrap().unwrap();
     let take = Act::TakeCredit { credit: credit.clone(), amount };
     same(&rig, &id, take, "take_credit", 0, &[("CREDIT", credit.as_str())]).await;
+    let part = Money::new(525, amount.currency);
+    let invoice = rig.fake.all("invoice").pop().unwrap()["id"].as_str().unwrap().to_owned();
+    let refund = Act::Refund { amount: part, not_before: Timestamp::UNIX_EPOCH };
+    same(&rig, &id, refund, "refund", 0, &[("INVOICE", &invoice)]).await;
     let cancel = Act::CancelAtPeriodEnd { feedback: Some("too_expensive".into()) };
     same(&rig, &id, cancel, "cancel", 0, &[]).await;
     same(&rig, &id, Act::UndoCancel, "undo_cancel", 0, &[]).await;
@@ -105,6 +114,7 @@ async fn the_adapter_asks_as_chargebee_s_own_client_does() {
     let id = rig.subscription().await;
     same(&rig, &id, switch(SwitchAt::PeriodEnd), "switch_at_period_end", 0, &[]).await;
 
+    same(&rig, &id, Act::CancelNow { feedback: None }, "cancel_now", 0, &[]).await;
     let id = rig.trial().await;
     same(&rig, &id, Act::ExtendTrial { until: at }, "extend_trial", 0, &[]).await;
     same(&rig, &id, Act::ExtendTrial { until: Timestamp::UNIX_EPOCH }, "end_trial", 0, &[]).await;
@@ -122,4 +132,5 @@ async fn and_with_the_old_catalogue() {
     same(&rig, &id, switch(SwitchAt::PeriodEnd), "plans_switch_at_period_end", 0, &[]).await;
     let id = rig.subscription().await;
     same(&rig, &id, switch(SwitchAt::Now { prorate: true }), "plans_switch_now", 0, &[]).await;
+    same(&rig, &id, Act::CancelNow { feedback: None }, "plans_cancel_now", 0, &[]).await;
 }

@@ -34,6 +34,9 @@ pub enum Foreign {
     SwitchPlan,
     Pause,
     Resume,
+    /// Payments fail from now on, or go well again.
+    CardFails,
+    CardWorks,
 }
 
 /// Work that takes many steps, any of which may be the last of its process.
@@ -178,7 +181,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
 
 fn foreign() -> impl Strategy<Value = Foreign> {
     use Foreign::*;
-    prop::sample::select(vec![Cancel, UndoCancel, SwitchPlan, Pause, Resume])
+    prop::sample::select(vec![Cancel, UndoCancel, SwitchPlan, Pause, Resume, CardFails, CardWorks])
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -201,7 +204,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(tasks, turns)| Step::Together { tasks, turns }),
         3 => prop::collection::vec(trouble(), 1..4).prop_map(Step::Trouble),
         1 => any::<bool>().prop_map(Step::Down),
-        1 => (0..CUSTOMERS, foreign()).prop_map(|(customer, what)| Step::Foreign { customer, what }),
+        2 => (0..CUSTOMERS, foreign()).prop_map(|(customer, what)| Step::Foreign { customer, what }),
         1 => Just(Step::Again),
         1 => Just(Step::Lost),
         4 => minutes.prop_map(Step::Minutes),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use billing_svc::providers::simulated::{Contract, No, Outcome, Tariff};
+use billing_svc::providers::simulated::{Contract, No, Outcome, Payment, Tariff};
 use billing_svc::providers::{Act, ExternalId, Interval, Receipt, Snapshot, SwitchAt};
 use billing_svc::redemption::{Told, Trouble as Reply};
 use kit::Timestamp;
@@ -66,6 +66,7 @@ impl Books {
             started_at: start,
             anchor: start,
             trial_end: None,
+            trial_told: None,
             period_start: start,
             period_end: kit::time::add_days(start, 30),
             past_due_since: None,
@@ -76,10 +77,12 @@ impl Books {
             next: None,
             grants: Vec::new(),
             credits: Vec::new(),
+            payment: Payment::Ok,
             invoices: Vec::new(),
             reason: None,
             due_at: None,
             done: Vec::new(),
+            news: Vec::new(),
         };
         contract.settle(now);
         if customer + 1 == CUSTOMERS {
@@ -90,8 +93,10 @@ impl Books {
         self.booked.push(Booked { contract, version: 1, disturbed: false });
     }
 
-    fn changed(&mut self, of: usize, contract: Contract) {
+    fn changed(&mut self, of: usize, mut contract: Contract) {
         let booked = &mut self.booked[of];
+        // What is told of it is only where to look.
+        contract.news.clear();
         if contract != booked.contract {
             booked.contract = contract;
             booked.version += 1;
@@ -195,14 +200,27 @@ impl Books {
     /// What somebody else does.
     pub fn foreign(&mut self, of: usize, what: Foreign, nth: usize, now: Timestamp) {
         self.settle(now);
-        self.carry_out(of, &what.act(now), &format!("theirs-{nth}"), now).ok();
+        match what.change(now) {
+            Change::Act(act) => drop(self.carry_out(of, &act, &format!("theirs-{nth}"), now)),
+            Change::Payment(payment) => {
+                let mut contract = self.booked[of].contract.clone();
+                contract.pays(payment, now);
+                self.changed(of, contract);
+            }
+        }
         self.booked[of].disturbed = true;
     }
 }
 
+/// What a change of somebody else's is at the provider.
+pub enum Change {
+    Act(Act),
+    Payment(Payment),
+}
+
 impl Foreign {
-    pub fn act(self, now: Timestamp) -> Act {
-        match self {
+    pub fn change(self, now: Timestamp) -> Change {
+        Change::Act(match self {
             Self::Cancel => Act::CancelAtPeriodEnd { feedback: None },
             Self::UndoCancel => Act::UndoCancel,
             Self::SwitchPlan => {
@@ -210,7 +228,9 @@ impl Foreign {
             }
             Self::Pause => Act::Pause { months: 1, resumes_at: kit::time::add_days(now, 30) },
             Self::Resume => Act::Resume,
-        }
+            Self::CardFails => return Change::Payment(Payment::Fails),
+            Self::CardWorks => return Change::Payment(Payment::Ok),
+        })
     }
 }
 

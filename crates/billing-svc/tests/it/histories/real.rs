@@ -16,7 +16,7 @@ use store::Stored;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{CUSTOMERS, Foreign, Plan, Step, Task, Trouble, Work};
-use super::provider::TRIAL;
+use super::provider::{Change, TRIAL};
 use crate::rooms::crashes::killed_after;
 use crate::rooms::faults::Fault;
 use crate::rooms::world::{World, row, webhook_secret};
@@ -131,7 +131,11 @@ impl<'a> Company<'a> {
             Step::Foreign { customer, what } => self.foreign(*customer, *what).await,
             Step::Again => self.waiting.extend(self.last.clone()),
             Step::Lost => drop(self.waiting.pop()),
-            Step::Minutes(minutes) => w.minutes_later(*minutes),
+            Step::Minutes(minutes) => {
+                w.minutes_later(*minutes);
+                // What time did is told, and worked on when its turn comes.
+                rooms.passing.round(&CancellationToken::new()).await.unwrap();
+            }
             Step::Exhaust => drop(rooms.redemptions.exhaust().await.unwrap()),
         }
     }
@@ -179,7 +183,14 @@ impl<'a> Company<'a> {
         w.faults.aside(true);
         let provider = w.rooms.connections.provider(&w.scope, ProviderKind::Simulated).await.unwrap();
         let (id, key) = (format!("sub_c{customer}"), format!("theirs-{}", self.foreign));
-        provider.apply(&id.as_str().into(), &what.act(w.clock.now()), &IdempotencyKey::new(key)).await.ok();
+        match what.change(w.clock.now()) {
+            Change::Act(act) => {
+                drop(provider.apply(&id.as_str().into(), &act, &IdempotencyKey::new(key)).await);
+            }
+            Change::Payment(payment) => {
+                drop(w.books.set_payment(&w.scope, &id, payment, |_| None).await.unwrap());
+            }
+        }
         w.faults.aside(false);
         self.events += 1;
         let body = serde_json::json!({
@@ -234,6 +245,7 @@ impl<'a> Company<'a> {
                 self.foreign(customer, Foreign::Resume).await;
             }
         }
+        w.rooms.passing.round(&CancellationToken::new()).await.unwrap();
         self.sync().await;
     }
 

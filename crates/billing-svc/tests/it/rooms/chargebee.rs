@@ -2,13 +2,14 @@
 
 use billing_svc::connections::{Keys, Status, SyncState};
 use billing_svc::inbound::Call;
-use billing_svc::providers::ProviderKind;
+use billing_svc::offer::Terms;
+use billing_svc::providers::{Cut, ProviderKind};
 use billing_svc::redemption;
 use billing_svc::subscription::State;
 use kit::{Caller, Mode, Scope, SecretString};
 use testkit::chargebee::{Catalogue, FakeChargebee};
 
-use super::world::{COMPANY_KEY, World, draft, percent};
+use super::world::{COMPANY_KEY, World, draft, eur, percent};
 
 fn keys(fake: &FakeChargebee, secret: SecretString) -> Keys {
     Keys {
@@ -125,4 +126,23 @@ async fn a_payment_counts_as_failed_when_chargebee_says_so_itself() {
     assert_eq!(told().await, 1);
     let mirror = w.rooms.subscriptions.get(&w.scope, &id).await.unwrap().body;
     assert_eq!(mirror.state, State::PastDue);
+}
+
+#[tokio::test]
+async fn half_of_the_last_payment_goes_back_by_an_offer() {
+    let fake = FakeChargebee::start(Catalogue::Items).await;
+    let (w, id, external) = connected(&fake).await;
+    let s = w.rooms.subscriptions.get(&w.scope, &id).await.unwrap();
+    let offer = w.offer(draft(Terms::Refund { cut: Cut::percent(50), within_days: 30 })).await;
+    let done = w.claim(&w.present(&offer, &s).await).await.unwrap();
+    assert_eq!((done.body.state, done.body.cost), (redemption::State::Verified, Some(eur(1_000))));
+    let notes = fake.all("credit_note");
+    assert_eq!(
+        (notes.len(), &notes[0]["total"], &notes[0]["subscription_id"]),
+        (1, &1_000.into(), &external.into())
+    );
+    let mirror = w.rooms.subscriptions.refresh(&w.scope, &id).await.unwrap().body;
+    assert_eq!((mirror.mrr.minor, mirror.state), (2_000, State::Active));
+    let reversed = w.rooms.redemptions.reverse(&w.caller, &done.id, "a mistake").await;
+    assert_eq!(reversed.unwrap_err().slug(), "not_reversible");
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use billing_svc::providers::{
     Abilities, AccountInfo, Act, Catalog, ChangePage, Cursor, CustomerSnapshot, EventPage, ExternalId, Fact,
-    IdempotencyKey, InboundCall, Provider, ProviderError, Receipt, Rejected, Snapshot,
+    IdempotencyKey, InboundCall, Owner, Provider, ProviderError, Receipt, Rejected, Snapshot,
 };
 
 /// What goes wrong with one call that changes something.
@@ -109,6 +109,11 @@ impl Provider for Faulty {
 
     fn verify(&self, call: &InboundCall<'_>) -> Result<Vec<Fact>, Rejected> {
         self.inner.verify(call)
+    }
+
+    async fn owner(&self, told: &Fact) -> Result<Option<Owner>, ProviderError> {
+        self.faults.check()?;
+        self.inner.owner(told).await
     }
 
     async fn confirms(&self, told: &Fact) -> Result<bool, ProviderError> {

@@ -21,6 +21,7 @@ mod secrets;
 mod stripe;
 mod subscriptions;
 mod syncs;
+mod test_clock;
 mod timelines;
 pub mod world;
 

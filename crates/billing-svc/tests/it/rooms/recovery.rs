@@ -32,7 +32,7 @@ pub fn step(kind: StepKind, day: u32) -> Step {
     }
 }
 
-fn campaign(steps: Vec<Step>) -> Draft {
+pub fn campaign(steps: Vec<Step>) -> Draft {
     let variable = |key: &str| Variable { key: key.into(), fallback: LocalText::of("en", "you") };
     let variables = vec![variable("name"), variable("amount_due")];
     let plan = Plan { steps, variables, ..Plan::default() };
@@ -41,7 +41,7 @@ fn campaign(steps: Vec<Step>) -> Draft {
 
 /// What the clock does to recovery, and what others see of it.
 impl World {
-    async fn active(&self, draft: Draft) -> Stored<Campaign> {
+    pub async fn active(&self, draft: Draft) -> Stored<Campaign> {
         let made = self.rooms.campaigns.create(&self.caller, draft).await.unwrap();
         self.moved(&made, Status::Active).await.unwrap()
     }

@@ -3,8 +3,8 @@
 use billing_svc::connections::{Keys, Status, SyncState};
 use billing_svc::inbound::{Call, Filter, State as EventState};
 use billing_svc::offer::{Draft, Stacking, Terms};
-use billing_svc::providers::ProviderKind;
 use billing_svc::providers::recurly::Region;
+use billing_svc::providers::{Cut, ProviderKind};
 use billing_svc::redemption::State;
 use billing_svc::subscription::{self, Action, Ask};
 use kit::{Caller, Mode, PageRequest, Scope, SecretString};
@@ -168,4 +168,22 @@ async fn a_key_that_is_revoked_is_noticed_by_the_next_event() {
     w.rooms.worker.round().await.unwrap();
     let connection = w.rooms.connections.get(&w.scope, ProviderKind::Recurly).await.unwrap().body;
     assert_eq!(connection.status, Status::Revoked);
+}
+
+#[tokio::test]
+async fn half_of_the_last_payment_goes_back_by_an_offer() {
+    let fake = FakeRecurly::start().await;
+    let (w, id, external) = connected(&fake).await;
+    let s = w.rooms.subscriptions.get(&w.scope, &id).await.unwrap();
+    let offer = w.offer(draft(Terms::Refund { cut: Cut::percent(50), within_days: 30 })).await;
+    let done = w.claim(&w.present(&offer, &s).await).await.unwrap();
+    assert_eq!((done.body.state, done.body.cost), (State::Verified, Some(eur(1_000))));
+    let path = ["subscriptions", external.as_str(), "invoices"];
+    let all = fake.act("GET", &path, json!(null))["data"].clone();
+    let back: Vec<_> = all.as_array().unwrap().iter().filter(|i| i["type"] == "credit").collect();
+    assert_eq!((back.len(), &back[0]["total"]), (1, &json!(-10.0)));
+    let mirror = w.rooms.subscriptions.refresh(&w.scope, &id).await.unwrap().body;
+    assert_eq!((mirror.mrr.minor, mirror.state), (2_000, subscription::State::Active));
+    let reversed = w.rooms.redemptions.reverse(&w.caller, &done.id, "a mistake").await;
+    assert_eq!(reversed.unwrap_err().slug(), "not_reversible");
 }

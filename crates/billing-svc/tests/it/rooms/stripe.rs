@@ -7,6 +7,7 @@ use billing_svc::providers::ProviderKind;
 use billing_svc::redemption::State;
 use billing_svc::subscription::{self, Action, Ask};
 use kit::{Caller, Mode, Scope, SecretString};
+use proto::events::event::Data;
 use serde_json::json;
 use testkit::stripe::{FakeStripe, Fault};
 
@@ -121,6 +122,58 @@ async fn a_signed_webhook_of_stripe_moves_the_mirror() {
     let undo = Ask { action: Action::Undo, months: 0, wished_at: None, key: "k".into() };
     let back = w.rooms.subscriptions.act(&w.caller, &id, undo).await.unwrap();
     assert_eq!(back.body.state, subscription::State::Active);
+}
+
+#[tokio::test]
+async fn a_dispute_that_names_nobody_is_told_of_whom_it_concerns() {
+    let fake = FakeStripe::start().await;
+    let (w, id, external) = connected(&fake).await;
+    w.minutes_later(1);
+    fake.dispute(&external);
+    let (signature, body) = fake.delivery("charge.dispute.created").unwrap();
+    assert!(!body.contains("cus_"), "as at Stripe, the event names no customer");
+    let headers = vec![("stripe-signature".into(), signature)];
+    let call =
+        Call { provider: "stripe".into(), company_key: COMPANY_KEY.into(), headers, body: body.into() };
+    w.rooms.inbound.receive(&call).await.unwrap();
+    // Stripe is away first: it is asked again later, and nothing is told meanwhile.
+    w.faults.down(true);
+    w.rooms.worker.round().await.unwrap();
+    assert_eq!(w.told_times("inbound_events", "payment.disputed").await, 0);
+    w.faults.down(false);
+    w.minutes_later(1);
+    while w.rooms.worker.round().await.unwrap() > 0 {}
+    let told = w.told_events("inbound_events", "payment.disputed").await;
+    let [Data::PaymentChanged(disputed)] = &told[..] else { panic!("{told:?}") };
+    let mirror = w.rooms.subscriptions.get(&w.scope, &id).await.unwrap().body;
+    assert_eq!((&disputed.customer_id, &disputed.subscription_id), (&mirror.customer_id, &id));
+    assert_eq!(disputed.amount.as_ref().map(|a| a.minor), Some(2_000));
+    assert!(mirror.disputed);
+    w.rooms.inbound.receive(&call).await.unwrap();
+    while w.rooms.worker.round().await.unwrap() > 0 {}
+    assert_eq!(w.told_times("inbound_events", "payment.disputed").await, 1);
+}
+
+#[tokio::test]
+async fn a_subscription_is_ended_at_stripe_at_once_and_by_one_call() {
+    let fake = FakeStripe::start().await;
+    let (w, id, external) = connected(&fake).await;
+    let ask = |key: &str| Ask { action: Action::CancelNow, months: 0, wished_at: None, key: key.into() };
+    // It is ended there, and nobody hears of it.
+    let before = fake.seen().len();
+    fake.fail_after(2, &[Fault::SilentAfterActing]);
+    let gone = w.rooms.subscriptions.act(&w.caller, &id, ask("k")).await.unwrap().body;
+    assert_eq!((gone.state, gone.mrr.minor), (subscription::State::Ended, 0));
+    assert!(gone.ended_at.is_some() && gone.wish.is_some());
+    assert_eq!(fake.object(&external).unwrap()["status"], "canceled");
+    let again = w.rooms.subscriptions.act(&w.caller, &id, ask("other")).await.unwrap().body;
+    assert_eq!(again.ended_at, gone.ended_at);
+    let seen = fake.seen().split_off(before);
+    let writes: Vec<_> = seen.iter().filter(|s| s.method != "GET").collect();
+    assert!(writes.iter().all(|s| s.method == "DELETE" && s.idempotency_key.is_some()), "{writes:?}");
+    let undo = Ask { action: Action::Undo, ..ask("undo") };
+    let late = w.rooms.subscriptions.act(&w.caller, &id, undo).await.unwrap_err();
+    assert_eq!(late.slug(), "already_ended");
 }
 
 #[tokio::test]

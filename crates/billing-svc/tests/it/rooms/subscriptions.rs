@@ -37,6 +37,49 @@ async fn invariant_3_cancelling_is_true_when_the_provider_shows_it() {
 }
 
 #[tokio::test]
+async fn cancelling_at_once_ends_it_for_good() {
+    let w = World::start().await;
+    let s = w.subscriber("ada").await;
+    let act = async |action, key| w.rooms.subscriptions.act(&w.caller, &s.id, ask(action, key)).await;
+    // One that is leaving anyway can still be ended at once, under the same key.
+    assert_eq!(act(Action::Cancel, "k1").await.unwrap().body.state, State::NonRenewing);
+    w.minutes_later(1);
+    let gone = act(Action::CancelNow, "k1").await.unwrap().body;
+    assert_eq!((gone.state, gone.mrr.minor), (State::Ended, 0));
+    assert!(
+        gone.wish.is_some_and(|wish| wish.at < kit::Clock::now(&w.clock)),
+        "the first wish is the one that counts"
+    );
+    assert_eq!(w.at_provider("sub_ada").await.state, billing_svc::providers::State::Ended);
+    for (action, key) in [(Action::CancelNow, "k1"), (Action::CancelNow, "k2"), (Action::Cancel, "k3")] {
+        assert_eq!(act(action, key).await.unwrap().body.state, State::Ended);
+    }
+    assert_eq!(w.faults.asked().len(), 2, "what has ended is not ended again");
+    for action in [Action::Undo, Action::Pause, Action::Resume] {
+        assert_eq!(act(action, "k4").await.unwrap_err().slug(), "already_ended");
+    }
+    let audits = w.told_times("subscriptions", "audit.recorded").await;
+    assert_eq!(audits, 5, "the wish, and each act with a key of its own");
+}
+
+#[tokio::test]
+async fn an_end_at_once_whose_answer_is_lost_is_read_back() {
+    let w = World::start().await;
+    let s = w.subscriber("ada").await;
+    w.faults.next(&[Fault::AnswerLost]);
+    let done = w.rooms.subscriptions.act(&w.caller, &s.id, ask(Action::CancelNow, "k1")).await.unwrap();
+    assert_eq!(done.body.state, State::Ended);
+    let t = w.subscriber("bob").await;
+    w.faults.next(&[Fault::Forgets]);
+    let forgotten = w.rooms.subscriptions.act(&w.caller, &t.id, ask(Action::CancelNow, "k1")).await;
+    assert_eq!(forgotten.unwrap_err().slug(), "not_confirmed");
+    let strangers =
+        kit::Caller { scope: Some(kit::Scope::new("com_2", kit::Mode::Live)), ..w.caller.clone() };
+    let hidden = w.rooms.subscriptions.act(&strangers, &t.id, ask(Action::CancelNow, "k1")).await;
+    assert_eq!(hidden.unwrap_err().slug(), "not_found");
+}
+
+#[tokio::test]
 async fn invariant_1_the_wish_is_written_down_even_when_the_provider_is_down() {
     let w = World::start().await;
     let s = w.subscriber("ada").await;

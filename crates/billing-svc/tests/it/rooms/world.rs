@@ -120,7 +120,7 @@ impl World {
         let settings = Settings { private_networks: true, timeout, ..Settings::default() };
         let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(clock.clone()));
         world.clock = clock.clone();
-        let tools = tools.await.unwrap();
+        let tools = tools.await.unwrap().paced(crate::chargebee::hurried());
         world.rooms = Self::rooms(&world.db, &world.clock, &tools, &world.faults, addresses).await;
         world
     }
@@ -182,7 +182,8 @@ impl World {
     }
 
     pub async fn import(&self, fixtures: Fixtures) {
-        let imported = self.books.import(&self.scope, fixtures, self.clock.now()).await.unwrap();
+        let now = self.books.now(&self.scope).await.unwrap();
+        let imported = self.books.import(&self.scope, fixtures, now).await.unwrap();
         assert_eq!(imported.errors, []);
     }
 
@@ -202,8 +203,9 @@ impl World {
 
     /// The subscription as the provider has it, whatever fails on demand.
     pub async fn at_provider(&self, external_id: &str) -> Snapshot {
-        let read = self.books.contract(&self.scope, external_id, self.clock.now()).await.unwrap();
-        read.body.snapshot(read.version, self.clock.now())
+        let now = self.books.now(&self.scope).await.unwrap();
+        let read = self.books.contract(&self.scope, external_id, now).await.unwrap();
+        read.body.snapshot(read.version, now)
     }
 
     /// An active offer.
@@ -240,14 +242,29 @@ impl World {
         self.rooms.syncs.round(&CancellationToken::new()).await.unwrap();
     }
 
-    /// Kinds of the events that wait in a collection's outbox, in their order.
-    pub async fn told(&self, collection: &str) -> Vec<String> {
+    async fn waiting(&self, collection: &str) -> Vec<bson::Document> {
         use futures_util::TryStreamExt;
         let all = self.db.collection::<bson::Document>(collection).find(bson::doc! {}).await.unwrap();
         let all: Vec<bson::Document> = all.try_collect().await.unwrap();
         let outboxes = all.iter().filter_map(|d| d.get_array("_outbox").ok()).flatten();
-        let kinds = outboxes.filter_map(|e| e.as_document()?.get_str("kind").ok());
-        kinds.map(ToOwned::to_owned).collect()
+        outboxes.filter_map(|e| e.as_document().cloned()).collect()
+    }
+
+    /// Kinds of the events that wait in a collection's outbox, in their order.
+    pub async fn told(&self, collection: &str) -> Vec<String> {
+        let kind = |e: &bson::Document| e.get_str("kind").ok().map(ToOwned::to_owned);
+        self.waiting(collection).await.iter().filter_map(kind).collect()
+    }
+
+    /// What the waiting events of a kind say.
+    pub async fn told_events(&self, collection: &str, kind: &str) -> Vec<proto::events::event::Data> {
+        use prost::Message as _;
+        let of = |e: &&bson::Document| e.get_str("kind").is_ok_and(|k| k == kind);
+        let said = |e: &bson::Document| {
+            let body = e.get_binary_generic("body").unwrap().as_slice();
+            proto::events::Event::decode(body).unwrap().data
+        };
+        self.waiting(collection).await.iter().filter(of).filter_map(said).collect()
     }
 
     /// How often such an event was told.
@@ -279,6 +296,7 @@ pub fn row(id: &str) -> Fixture {
         quantity: 0,
         trial_end: None,
         past_due_since: None,
+        payment: None,
         attributes: BTreeMap::new(),
     }
 }
