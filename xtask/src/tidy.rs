@@ -55,7 +55,7 @@ fn layering(path: &Path, text: &str, wrong: &mut Vec<String>) {
         || whole.contains("/rules/")
         || whole.contains("/stats/");
     if pure {
-        for what in ["mongodb::", "proto::", "store::Repo", "async fn", "Clock"] {
+        for what in ["mongodb::", "proto::", "store::Repo", "async fn", "SharedClock", "dyn Clock"] {
             refuse(what, "rules are plain functions over values");
         }
     }
