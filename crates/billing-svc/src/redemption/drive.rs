@@ -114,7 +114,9 @@ impl Redemptions {
                         rests = true;
                         break self.save(&r, *next, None).await;
                     }
-                    Next::GiveBack(ended) => break self.give_back(&r, *ended, None).await,
+                    Next::GiveBack { ended, replaced } => {
+                        break self.give_back(&r, *ended, replaced, None).await;
+                    }
                     Next::Rest => return Ok(r),
                 };
                 next = walk.on(told, self.clocks.now(&r.scope).await?)?;
@@ -173,6 +175,7 @@ impl Redemptions {
         &self,
         read: &Stored<Redemption>,
         ended: Redemption,
+        replaced: bool,
         audit: Option<Outgoing>,
     ) -> Result<Stored<Redemption>> {
         let scope = &read.scope;
@@ -184,6 +187,7 @@ impl Redemptions {
                 read: read.clone(),
                 ledger: self.ledgers.own(scope, &read.body.customer_id).await?,
                 ended: ended.clone(),
+                replaced,
                 events: events.clone(),
             });
             let given =
@@ -234,6 +238,7 @@ struct Giving {
     read: Stored<Redemption>,
     ledger: Stored<Ledger>,
     ended: Redemption,
+    replaced: bool,
     events: Vec<Outgoing>,
 }
 
@@ -248,13 +253,8 @@ impl Giving {
             let ledgers = &self.ops.ledgers;
             let spent = r.budget_month.as_deref().zip(r.cost.map(|c| c.minor));
             ledgers.give_back(tx, scope, &r.offer_id, spent).await?;
-            ledgers
-                .replace(
-                    tx,
-                    &self.ledger,
-                    self.ledger.body.without(&self.read.id, self.ended.applied_at.is_some()),
-                )
-                .await?;
+            let left = self.ledger.body.without(&self.read.id, self.replaced);
+            ledgers.replace(tx, &self.ledger, left).await?;
             let (ended, events) = (self.ended.clone(), self.events.clone());
             self.ops.store.replace_in(tx, &self.read, ended, events).await
         })

@@ -293,7 +293,7 @@ impl Redemptions {
                 state => return Err(wrong_state(state, "rejected")),
             }
             let audit = self.by_hand(caller, &read, "redemption.reject", reason);
-            let ended = self.give_back(&read, read.body.rejected()?, audit).await?;
+            let ended = self.give_back(&read, read.body.rejected()?, false, audit).await?;
             // Somebody else's word may have come first: then it is looked at anew.
             if ended.body.state == State::Rejected {
                 return Ok(ended);

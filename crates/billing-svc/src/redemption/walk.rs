@@ -21,8 +21,8 @@ pub enum Next {
     Save(Box<Redemption>),
     /// Write this down, if nobody came between; the job comes back to it.
     Note(Box<Redemption>),
-    /// End it so, and give limit and budget back.
-    GiveBack(Box<Redemption>),
+    /// End it so, and give limit and budget back. `replaced`: what it took the place of is gone at the provider.
+    GiveBack { ended: Box<Redemption>, replaced: bool },
     /// For now nothing more can be done; the job comes back to it.
     Rest,
 }
@@ -91,7 +91,7 @@ impl Walk {
             },
             State::Applied => (At::Verifying(READS), look),
             // Nothing was begun, so there is nothing to undo, whether or not the provider answers.
-            State::Failed if r.before.is_none() => (At::Undoing, give_back(r)?),
+            State::Failed if r.before.is_none() => (At::Undoing, give_back(r, false)?),
             State::Failed => (At::Undoing, look),
             _ => return Ok(None),
         };
@@ -143,7 +143,7 @@ impl Walk {
             (At::Undoing, Told::Looked { snapshot, shown }) => match r.undo(&snapshot, shown) {
                 // An earlier one of several requests may be on its way still.
                 None if r.attempts > 1 && r.may_still_come(now) => Next::Rest,
-                None => give_back(r)?,
+                None => give_back(r, r.applied_at.is_some() && !runs(&snapshot, now))?,
                 Some(act) => {
                     let ask = Next::Ask { act: act.clone(), key: self.undo_key.clone() };
                     self.go(At::TakingAway(act), ask)
@@ -156,7 +156,10 @@ impl Walk {
             (At::Checking, Told::Looked { snapshot, shown }) => match r.undo(&snapshot, shown) {
                 Some(_) => Next::Rest,
                 // It was there, whatever we had heard of it.
-                None => give_back(&Redemption { applied_at: r.applied_at.or(Some(now)), ..r.clone() })?,
+                None => {
+                    let been = Redemption { applied_at: r.applied_at.or(Some(now)), ..r.clone() };
+                    give_back(&been, !runs(&snapshot, now))?
+                }
             },
             _ => Next::Rest,
         })
@@ -184,6 +187,12 @@ fn save(next: Redemption) -> Next {
 }
 
 /// A failed redemption never burns the customer's chance.
-fn give_back(r: &Redemption) -> Result<Next, NoWay> {
-    Ok(Next::GiveBack(Box::new(r.reversed()?)))
+fn give_back(r: &Redemption, replaced: bool) -> Result<Next, NoWay> {
+    Ok(Next::GiveBack { ended: Box::new(r.reversed()?), replaced })
+}
+
+/// Whether a discount of ours runs. Of two that were claimed at once the later may have been given first, and the earlier
+/// taken its place: then our books, which go by the claims, must not say that nothing runs.
+fn runs(snapshot: &Snapshot, now: Timestamp) -> bool {
+    snapshot.discounts.iter().any(|d| d.retention && d.runs_at(now))
 }

@@ -40,8 +40,11 @@ async fn play(rig: &RecurlyRig) {
     }
     apply(&id, Act::Pause { months: 2, resumes_at: later }).await;
     apply(&id, Act::Resume).await;
-    for at in [SwitchAt::PeriodEnd, SwitchAt::Now { prorate: true }] {
-        apply(&id, Act::SwitchPlan { price_id: rig.other_price(), at }).await;
+    let now = SwitchAt::Now { prorate: true };
+    for (price_id, at) in
+        [(rig.other_price(), SwitchAt::PeriodEnd), ("fibre:EUR".into(), now), (rig.other_price(), now)]
+    {
+        apply(&id, Act::SwitchPlan { price_id, at }).await;
     }
     apply(&id, Act::ExtendTerm { until: later }).await;
     apply(&trial, Act::ExtendTrial { until: later }).await;

@@ -51,7 +51,7 @@ async fn a_company_at_stripe_is_read_in_kept_and_kept_up_to_date() {
     let directory = Directory::fixed([("cpk_1".to_owned(), "com_1".to_owned())]);
     let url = Addresses { stripe: Some(fake.url().to_owned()), ..Addresses::default() };
     let keeping = Keeping { objects: Objects::memory(), timeline_days: 1_000 };
-    let rooms = Rooms::open(&db, clock, vault, opener, url, directory, keeping).await.unwrap();
+    let rooms = Box::pin(Rooms::open(&db, clock, vault, opener, url, directory, keeping)).await.unwrap();
     tokio::spawn(rooms.inserts.clone().run(CancellationToken::new()));
     let scope = Scope::new("com_1", Mode::Test);
     let caller = Caller {

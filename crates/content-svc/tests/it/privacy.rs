@@ -32,6 +32,7 @@ async fn visits(flow: &Flow) -> [String; 2] {
     session.known.answers.insert("more".into(), Answer::Text(WORDS.into()));
     session.known.answers.insert("reason".into(), Answer::Choices(vec!["price".into()]));
     session.known.facts.insert("pet".into(), content_svc::rule::Value::Text(WORDS.into()));
+    session.rule.as_mut().unwrap().requirements.evidence_days = 1_095;
     flow.store.replace(&left, session, Vec::new()).await.unwrap();
     let left = flow.flows.cancel(flow.scope(), &left.id).await.unwrap();
     assert_eq!(left.body.state, State::Canceled);
@@ -43,7 +44,7 @@ async fn the_wish_to_cancel_is_kept_without_the_person_until_its_time_is_over() 
     let flow = Flow::new().await;
     let [closed, left] = visits(&flow).await;
     testkit::relayed(&flow.world.db).await;
-    let desk = desk(&flow, 1_095).await;
+    let desk = desk(&flow, 30).await;
     let part = desk.carry_out(&erasure(&flow)).await.unwrap();
     assert_eq!(testkit::holding(&flow.world.db, &[WORDS]).await, [] as [String; 0]);
     assert!(flow.store.get(flow.scope(), &closed).await.is_err());

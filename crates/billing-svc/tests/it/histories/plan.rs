@@ -204,7 +204,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(tasks, turns)| Step::Together { tasks, turns }),
         3 => prop::collection::vec(trouble(), 1..4).prop_map(Step::Trouble),
         1 => any::<bool>().prop_map(Step::Down),
-        2 => (0..CUSTOMERS, foreign()).prop_map(|(customer, what)| Step::Foreign { customer, what }),
+        1 => (0..CUSTOMERS, foreign()).prop_map(|(customer, what)| Step::Foreign { customer, what }),
         1 => Just(Step::Again),
         1 => Just(Step::Lost),
         4 => minutes.prop_map(Step::Minutes),

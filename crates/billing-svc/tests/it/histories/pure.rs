@@ -177,7 +177,7 @@ impl World {
                 if let Some(of) = self.pick(*redemption)
                     && let Ok(rejected) = self.redemptions[of].body.rejected()
                 {
-                    self.give_back(of, self.redemptions[of].version, rejected);
+                    self.give_back(of, self.redemptions[of].version, rejected, false);
                 }
             }
             Step::Together { tasks, turns } => self.together(tasks, turns, check),

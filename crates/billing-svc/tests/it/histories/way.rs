@@ -103,11 +103,11 @@ impl World {
                 self.redemptions[of].replace(read, *next);
                 return release;
             }
-            Next::GiveBack(ended) if self.give_back(of, read, (*ended).clone()) => {
+            Next::GiveBack { ended, replaced } if self.give_back(of, read, (*ended).clone(), replaced) => {
                 return self.begin(of, token);
             }
             // Somebody came between.
-            Next::Save(_) | Next::GiveBack(_) | Next::Rest => return release,
+            Next::Save(_) | Next::GiveBack { .. } | Next::Rest => return release,
         };
         Place::Heard { of, token, walk, told: Box::new(told), read }
     }
@@ -129,10 +129,9 @@ impl World {
     }
 
     /// The other transaction.
-    pub(super) fn give_back(&mut self, of: usize, read: u64, ended: Redemption) -> bool {
+    pub(super) fn give_back(&mut self, of: usize, read: u64, ended: Redemption, replaced: bool) -> bool {
         let (offer_at, customer) = (self.offer(of), self.customer(of));
         let (month, cost) = (ended.budget_month.clone(), ended.cost);
-        let replaced = ended.applied_at.is_some();
         if !self.redemptions[of].replace(read, ended) {
             return false;
         }

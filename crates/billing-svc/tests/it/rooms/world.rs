@@ -115,7 +115,7 @@ impl World {
     }
 
     async fn start_with(addresses: Addresses, clock: &MovedClock, millis: u64) -> Self {
-        let mut world = Self::start().await;
+        let mut world = Box::pin(Self::start()).await;
         let timeout = std::time::Duration::from_millis(millis);
         let settings = Settings { private_networks: true, timeout, ..Settings::default() };
         let tools = Tools::open(&world.db, Http::new(settings).unwrap(), Arc::new(clock.clone()));
@@ -162,9 +162,9 @@ impl World {
         let known = made_up.chain([(COMPANY_KEY.to_owned(), "com_1".to_owned())]);
         let directory = Directory::fixed(known);
         let keeping = Keeping { objects: Objects::memory(), timeline_days: 1_000 };
-        let rooms = Rooms::open(db, Arc::new(clock.clone()), vault, opener, addresses, directory, keeping)
-            .await
-            .unwrap();
+        // Large futures within each other are more than a test's stack holds.
+        let opening = Rooms::open(db, Arc::new(clock.clone()), vault, opener, addresses, directory, keeping);
+        let rooms = Box::pin(opening).await.unwrap();
         in_background(rooms.inserts.clone().run(CancellationToken::new()));
         rooms
     }
