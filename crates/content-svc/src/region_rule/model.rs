@@ -57,7 +57,7 @@ impl Requirements {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// A country, a part of one, a union of some, or [`ELSEWHERE`].
+    /// A country, a part of one, a union of some, or `default` for everywhere else.
     pub region: String,
     pub name: String,
     pub requirements: Requirements,
