@@ -142,15 +142,20 @@ fn query(field: &FieldDescriptor, prefix: &str, schemas: &mut Schemas<'_>) -> Ve
 
 fn responses(op: &Operation, schemas: &mut Schemas<'_>) -> Value {
     let ok = if op.replies_raw() {
-        json!({ "description": "The bytes, with their own content type.", "content": { "*/*": { "schema": { "type": "string" } } } })
+        json!({ "description": "The bytes, with their own content type.", "content": { "*/*": { "schema": {} } } })
     } else {
         let schema = schemas.reference(&op.output);
         json!({ "description": "Done.", "content": { "application/json": { "schema": schema } } })
     };
     let mut all = Map::from_iter([("200".to_owned(), ok)]);
+    // A page for people says in a page, too, that there is nothing.
+    let page = op.replies_raw() && op.auth() == Auth::Public;
     let mut add = |status: u16, text: &str| {
-        let content =
+        let mut content =
             json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+        if page {
+            content["text/html"] = json!({ "schema": { "type": "string" } });
+        }
         all.insert(status.to_string(), json!({ "description": text, "content": content }));
     };
     add(400, "The request cannot be read.");
