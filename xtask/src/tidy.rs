@@ -45,6 +45,8 @@ fn layering(path: &Path, text: &str, wrong: &mut Vec<String>) {
     let code = text.split("#[cfg(test)]").next().unwrap_or(text);
     let mut refuse = |what: &str, why: &str| {
         for (at, line) in code.lines().enumerate() {
+            // The clock of test mode is a record with rules of its own, and nothing that can be asked for the time.
+            let line = line.replace("TestClock", "");
             if line.contains(what) && !line.trim_start().starts_with("//") {
                 wrong.push(format!("{whole}:{}: `{what}` here: {why}", at + 1));
             }
@@ -55,7 +57,7 @@ fn layering(path: &Path, text: &str, wrong: &mut Vec<String>) {
         || whole.contains("/rules/")
         || whole.contains("/stats/");
     if pure {
-        for what in ["mongodb::", "proto::", "store::Repo", "async fn", "SharedClock", "dyn Clock"] {
+        for what in ["mongodb::", "proto::", "store::Repo", "async fn", "Clock"] {
             refuse(what, "rules are plain functions over values");
         }
     }
