@@ -201,7 +201,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let verifier = Verifier::new(NAME, &trusted, clock.clone())?;
     let db = store::connect(&config.data, "analytics").await?;
     let bus = bus::Bus::connect(&config.data).await?;
-    let objects = Objects::folder(&config.objects_dir).context("failed to open RETENTION_OBJECTS_DIR")?;
+    let objects = Objects::at(&config.files).context("failed to open the object store")?;
     let rooms = Rooms::open(&db, clock, objects, config.holdout_percent).await?;
     Ok(assemble(rooms, db, bus, verifier))
 }

@@ -23,9 +23,8 @@ pub struct Config {
         hide_env_values = true
     )]
     pub secrets_key: Vec<SecretString>,
-    /// Where files of customers are kept while they come in and until they were fetched.
-    #[arg(long, env = "RETENTION_OBJECTS_DIR", default_value = ".dev/objects")]
-    pub objects_dir: std::path::PathBuf,
+    #[command(flatten)]
+    pub files: kit::config::Files,
     /// How many days what happened with a customer stays in the timeline.
     #[arg(long, env = "RETENTION_TIMELINE_DAYS", default_value_t = 1_095, value_parser = clap::value_parser!(u32).range(30..=3_650))]
     pub timeline_days: u32,

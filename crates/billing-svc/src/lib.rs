@@ -286,7 +286,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let simulated = tools.books().cloned().map(providers::simulated::server);
     let opener: Opener = Arc::new(move |connection| providers::open(connection, &tools));
     let vault = secrets::Vault::new(&config.secrets_key)?;
-    let objects = Objects::folder(&config.objects_dir).context("failed to open RETENTION_OBJECTS_DIR")?;
+    let objects = Objects::at(&config.files).context("failed to open the object store")?;
     let keeping = Keeping { objects, timeline_days: config.timeline_days };
     let identity = kit::client::Upstream::new("identity-svc", &config.identity_addr, minter)?;
     let addresses = Addresses {

@@ -11,12 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
+use kit::config::Files;
 use kit::{ExposeSecret, SecretString};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart};
 use url::Url;
 
 use crate::sas;
@@ -101,6 +102,21 @@ struct Links {
 }
 
 impl Objects {
+    /// Where the settings say: in Azure where they name an account, else in a folder.
+    pub fn at(files: &Files) -> Result<Self, ObjectError> {
+        let Files { objects_dir, azure_account, azure_container, azure_key, azure_endpoint } = files;
+        match (azure_account, azure_container, azure_key) {
+            (Some(account), Some(container), Some(key)) => Self::azure(&Azure {
+                account: account.clone(),
+                container: container.clone(),
+                key: key.clone(),
+                endpoint: azure_endpoint.clone(),
+            }),
+            // clap sees to it that it is all of the three or none.
+            _ => Self::folder(objects_dir),
+        }
+    }
+
     /// Keeps objects as files below `root`, which is made if it is not there.
     pub fn folder(root: &FilePath) -> Result<Self, ObjectError> {
         std::fs::create_dir_all(root).map_err(|e| ObjectError::Unavailable(e.into()))?;
@@ -192,6 +208,14 @@ impl Objects {
     /// Reads some bytes of an object.
     pub async fn range(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, ObjectError> {
         Ok(self.store.get_range(&path(key), range).await?)
+    }
+
+    /// Opens some bytes of an object for reading; they must be there.
+    pub async fn open(&self, key: &ObjectKey, range: Range<u64>) -> Result<Object, ObjectError> {
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let found = self.store.get_opts(&path(key), options).await?;
+        let info = info(&found.meta);
+        Ok(Object { info, body: found.into_stream().map_err(ObjectError::from).boxed() })
     }
 
     /// Looks at an object without reading it.

@@ -55,6 +55,27 @@ pub struct Data {
     pub nats_prefix: String,
 }
 
+/// Where a service keeps files.
+#[derive(Args, Clone, Debug)]
+pub struct Files {
+    /// Where files are kept: a folder that every replica of the service sees. Not used where `RETENTION_AZURE_ACCOUNT` names
+    /// an account.
+    #[arg(long, env = "RETENTION_OBJECTS_DIR", default_value = ".dev/objects")]
+    pub objects_dir: std::path::PathBuf,
+    /// The account of Azure Blob Storage that files are kept in.
+    #[arg(long, env = "RETENTION_AZURE_ACCOUNT", requires_all = ["azure_container", "azure_key"])]
+    pub azure_account: Option<String>,
+    /// The container in it, which must be there.
+    #[arg(long, env = "RETENTION_AZURE_CONTAINER")]
+    pub azure_container: Option<String>,
+    /// The account's key, base64.
+    #[arg(long, env = "RETENTION_AZURE_KEY", hide_env_values = true)]
+    pub azure_key: Option<SecretString>,
+    /// Another endpoint than Azure's own, such as the emulator's `http://127.0.0.1:10000/devstoreaccount1`.
+    #[arg(long, env = "RETENTION_AZURE_ENDPOINT")]
+    pub azure_endpoint: Option<String>,
+}
+
 /// Reads the settings of a process, and refuses a variable of ours that it does not know.
 pub fn load<C: Parser + CommandFactory>() -> anyhow::Result<C> {
     refuse_unknown(&C::command())?;
