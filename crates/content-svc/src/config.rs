@@ -9,6 +9,8 @@ pub struct Config {
     pub common: kit::config::Common,
     #[command(flatten)]
     pub data: kit::config::Data,
+    #[command(flatten)]
+    pub files: kit::config::Files,
     /// Where billing-svc answers: offers, subscriptions, redemptions.
     #[arg(long, env = "RETENTION_BILLING_ADDR", default_value = "http://127.0.0.1:7402")]
     pub billing_addr: String,

@@ -9,6 +9,7 @@ pub mod error;
 pub mod events;
 pub mod flow_session;
 pub mod hosted_page;
+pub mod media;
 pub mod offers;
 pub mod privacy;
 pub mod questionnaire;
@@ -27,6 +28,8 @@ pub mod workflow_viewer;
 use std::sync::Arc;
 
 use kit::caller::{Minter, SigningKey, Verifier};
+use anyhow::Context as _;
+use connect::objects::Objects as Files;
 use kit::{SharedClock, clock::SystemClock};
 use mongodb::Database;
 
@@ -37,6 +40,7 @@ use card_elements::{CardElements, ElementStore};
 use cards::Cards;
 use flow_session::{FlowSessions, FlowStore, Tokens, Upstreamed};
 use offers::Offers;
+use media::{MediaRoom, MediaStore, Uses};
 use personal::Desk;
 use privacy::{ContentHolder, Evidences};
 use questionnaire::{IntakeStore, Questionnaires, Responses};
@@ -62,7 +66,8 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let upstreams = upstream::Upstreams::new(&config, &minter)?;
     let db = store::connect(&config.data, "content").await?;
     let offers: Arc<dyn Offers> = Arc::new(upstream::BillingOffers(upstreams.billing.clone()));
-    let rooms = Rooms::open(&db, clock.clone(), offers.clone()).await?;
+    let files = Files::at(&config.files).context("failed to open the object store")?;
+    let rooms = Rooms::open(&db, clock.clone(), offers.clone(), files).await?;
     let companies = companies::Companies::open(&db, clock.clone()).await?;
     let told = Arc::new(companies::Listener(companies.clone()));
     let visits = rooms.visits.clone();
@@ -79,12 +84,14 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let turned = Arc::new(flow_session::Turns(visits.clone()));
     let merged = Arc::new(flow_session::Listener(visits.clone()));
     let flows = FlowSessions::new(
+    let tokens = Tokens::new(&common.inner_key);
+    let looks = looks.with_pictures(tokens.clone());
         visits,
         companies,
         rooms.workflows.clone(),
         billing,
         rules.clone(),
-        Tokens::new(&common.inner_key),
+        tokens.clone(),
         clock.clone(),
     );
     let bus = bus::Bus::connect(&config.data).await?;
@@ -103,7 +110,9 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let (remembering, ready_db, heard, listened) = (rooms.clone(), db.clone(), bus.clone(), bus.clone());
     let (followed, turns, ordered) = (bus.clone(), bus.clone(), bus.clone());
     let (checked, look_db, look_clock) = (flows.clone(), db.clone(), clock.clone());
-    let (evidence_db, evidence_clock) = (db.clone(), clock);
+        "media",
+    let (evidence_db, evidence_clock) = (db.clone(), clock.clone());
+    let (tidied, tidy_db, tidy_clock) = (rooms.media.clone(), db.clone(), clock);
     let check = kit::service::Check {
         is_unary: proto::check::is_unary,
         message: proto::check::message,
@@ -128,6 +137,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .task("companies", move |stop| listened.subscribe("content-svc", "company", told, stop))
         .task("merges", move |stop| followed.subscribe("content-svc", "customer", merged, stop))
         .task("subscriptions", move |stop| turns.subscribe("content-svc", "subscription", turned, stop))
+        .room(media::rpc::service(rooms.media.clone(), rooms.uses(), tokens))
         .task("durability_check", move |stop| {
             let check = move |due| {
                 let flows = checked.clone();
@@ -148,6 +158,13 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .ready("mongodb", move || {
             let db = ready_db.clone();
             async move { store::ready(&db).await }
+        .task("media", move |stop| {
+            let tidy = move |_due| {
+                let media = tidied.clone();
+                async move { media.tidy().await.map(drop).map_err(anyhow::Error::from) }
+            };
+            store::cron::every(tidy_db, tidy_clock, "media", "*/5 * * * *", tidy, stop)
+        })
         });
     Ok(desk.serve(service, &ordered))
 }
@@ -165,28 +182,46 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    /// Opens the rooms over a database; `offers` says what may be promised.
+    /// Opens the rooms over a database and an object store; `offers` says what may be promised.
     pub async fn open(
         db: &Database,
         clock: SharedClock,
         offers: Arc<dyn Offers>,
+    pub media: MediaRoom,
     ) -> Result<Self, store::Error> {
         let visits = FlowStore::open(db, clock.clone()).await?;
         let intake = IntakeStore::open(db, clock.clone()).await?;
         let responses = Responses::new(visits.clone(), intake, clock.clone());
         let questionnaires = Questionnaires::new(objects(db, &clock).await?, responses);
         let elements = CardElements::new(ElementStore::open(db, clock.clone()).await?, clock.clone());
-        let cards =
-            Cards::new(objects(db, &clock).await?, elements.clone(), questionnaires.clone(), offers.clone());
+        let media = MediaRoom::new(MediaStore::open(db, clock.clone()).await?, files, clock.clone());
+        let cards = Cards::new(
+            objects(db, &clock).await?,
+            elements.clone(),
+            questionnaires.clone(),
+            media.clone(),
+            offers.clone(),
+        );
         let templates = Templates::new(objects(db, &clock).await?, cards.clone());
         let workflows = Workflows::new(
             objects(db, &clock).await?,
             templates.clone(),
             cards.clone(),
+        files: Files,
             questionnaires.clone(),
             offers,
         );
-        Ok(Self { questionnaires, elements, cards, templates, workflows, visits })
+        Ok(Self { questionnaires, elements, media, cards, templates, workflows, visits })
+    }
+
+    /// Who can use a picture.
+    pub fn uses(&self) -> Uses {
+        Uses {
+            elements: self.elements.clone(),
+            cards: self.cards.clone(),
+            templates: self.templates.clone(),
+            workflows: self.workflows.clone(),
+        }
     }
 }
 

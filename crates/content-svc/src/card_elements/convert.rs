@@ -5,11 +5,11 @@ use kit::time::{from_proto, to_proto};
 use proto::content as pb;
 use proto::content::element::Props as Wired;
 
-use super::model::{Action, Element, PlanColumn, Props};
+use super::model::{Action, Element, Picture, PictureSize, PlanColumn, Props};
 use crate::rule::rpc::maybe_rule;
 use crate::text::Format;
 use crate::text::rpc::{maybe_text, text, to_text};
-use crate::wire::{Wire, enum_of, enum_or, mirror};
+use crate::wire::{Wire, enum_of, enum_or, mirror, some};
 
 mirror!(Action => pb::ButtonAction { Next, Accept, Decline, Cancel, Close, Link });
 
@@ -33,8 +33,15 @@ fn read(field: &str, props: Wired) -> Result<Props, Fault> {
             level: if level == 0 { 2 } else { level },
         },
         Wired::Text(pb::TextElement { text: words }) => Props::Text { text: text(&at("text.text"), words)? },
-        Wired::Image(pb::ImageElement { url, alt }) => {
-            Props::Image { url, alt: text(&at("image.alt"), alt)? }
+        // What is sent as a picture is not read: only publishing makes one.
+        Wired::Image(pb::ImageElement { url, alt, media_id, picture: _ }) => {
+            let alt = maybe_text(&at("image.alt"), alt)?;
+            if media_id.is_empty() && (url.is_empty() || alt.is_none()) {
+                let message = "a picture is one of the media, or has an address and words in its place";
+                return Err(Fault::field(at("image"), "one_of", message));
+            }
+            let url = if media_id.is_empty() { url } else { String::new() };
+            Props::Image { url, alt, media_id: some(media_id), picture: None }
         }
         Wired::Button(pb::ButtonElement { label, action, url }) => Props::Button {
             label: text(&at("button.label"), label)?,
@@ -110,6 +117,14 @@ impl From<Element> for pb::Element {
     }
 }
 
+impl From<Picture> for pb::Picture {
+    fn from(picture: Picture) -> Self {
+        let Picture { width, height, sizes } = picture;
+        let sizes = sizes.into_iter().map(|PictureSize { url, width }| pb::PictureSize { url, width });
+        Self { width, height, sizes: sizes.collect() }
+    }
+}
+
 impl From<Props> for Wired {
     fn from(props: Props) -> Self {
         let all = |texts: Vec<_>| texts.into_iter().map(to_text).collect::<Vec<_>>();
@@ -118,7 +133,12 @@ impl From<Props> for Wired {
                 Self::Heading(pb::HeadingElement { text: Some(to_text(text)), level })
             }
             Props::Text { text } => Self::Text(pb::TextElement { text: Some(to_text(text)) }),
-            Props::Image { url, alt } => Self::Image(pb::ImageElement { url, alt: Some(to_text(alt)) }),
+            Props::Image { url, alt, media_id, picture } => Self::Image(pb::ImageElement {
+                url,
+                alt: alt.map(to_text),
+                media_id: media_id.unwrap_or_default(),
+                picture: picture.map(Into::into),
+            }),
             Props::Button { label, action, url } => {
                 Self::Button(pb::ButtonElement { label: Some(to_text(label)), action: action.to_wire(), url })
             }

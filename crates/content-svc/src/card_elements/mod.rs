@@ -7,7 +7,7 @@ mod ops;
 pub mod rpc;
 mod store;
 
-pub use model::{Action, CardElement, Element, PlanColumn, Props};
+pub use model::{Action, CardElement, Element, Picture, PictureSize, PlanColumn, Props};
 pub use ops::CardElements;
 pub(crate) use ops::admitted;
 pub use store::ElementStore;

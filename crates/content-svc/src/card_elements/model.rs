@@ -32,8 +32,16 @@ pub enum Props {
         text: LocalText,
     },
     Image {
+        /// Where it lies; of a frozen one of the company's media, its address there.
         url: String,
-        alt: LocalText,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alt: Option<LocalText>,
+        /// One of the company's media.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media_id: Option<String>,
+        /// What was frozen of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        picture: Option<Picture>,
     },
     Button {
         label: LocalText,
@@ -85,6 +93,32 @@ pub enum Props {
     },
 }
 
+/// A picture of the company's media as it was when a card that shows it was frozen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    pub width: u32,
+    pub height: u32,
+    pub sizes: Vec<PictureSize>,
+}
+
+/// The same, smaller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PictureSize {
+    pub url: String,
+    pub width: u32,
+}
+
+impl Picture {
+    /// As `srcset` has it, the whole one among them.
+    pub fn srcset(&self, url: &str) -> String {
+        if self.sizes.is_empty() {
+            return String::new();
+        }
+        let sizes = self.sizes.iter().map(|s| format!("{} {}w", s.url, s.width));
+        sizes.chain([format!("{url} {}w", self.width)]).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// What a button does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,13 +157,21 @@ impl Element {
         }
     }
 
+    /// What it is, to be changed: of a kept piece, the copy.
+    pub fn resolved_mut(&mut self) -> &mut Props {
+        match &mut self.props {
+            Props::Element { copy: Some(copy), .. } => &mut copy.props,
+            own => own,
+        }
+    }
+
     /// Every text in it, with its place.
     pub fn texts<'a>(&'a self, field: &str, visit: &mut dyn FnMut(String, &'a LocalText)) {
         let mut one = |name: &str, text: &'a LocalText| visit(format!("{field}.{name}"), text);
         match &self.props {
             Props::Heading { text, .. } => one("heading.text", text),
             Props::Text { text } => one("text.text", text),
-            Props::Image { alt, .. } => one("image.alt", alt),
+            Props::Image { alt, .. } => alt.iter().for_each(|t| one("image.alt", t)),
             Props::Button { label, .. } => one("button.label", label),
             Props::List { items, .. } => {
                 for (i, item) in items.iter().enumerate() {

@@ -119,6 +119,15 @@ impl CardElements {
         Ok(found)
     }
 
+    /// The company's pieces that hold one of these values in one of these fields.
+    pub async fn naming(
+        &self,
+        scope: &Scope,
+        fields: &[(String, Vec<String>)],
+    ) -> Result<Vec<Stored<CardElement>>, Error> {
+        Ok(self.store.naming(scope, fields).await?)
+    }
+
     /// A piece the caller may change: a company's own, or the library's for an operator.
     async fn own(&self, caller: &Caller, id: &str) -> Result<Stored<CardElement>, Error> {
         let read = self.get(caller, id).await?;

@@ -40,6 +40,18 @@ impl ElementStore {
         Ok(self.0.list(scope, query, Sort::Newest, &page).await?.items)
     }
 
+    /// Those in use that hold one of these values in one of these fields.
+    pub async fn naming(
+        &self,
+        scope: &Scope,
+        fields: &[(String, Vec<String>)],
+    ) -> Result<Vec<Stored<CardElement>>, store::Error> {
+        let either: Vec<_> = fields.iter().map(|(field, values)| doc! { field: { "$in": values } }).collect();
+        let page = PageRequest::new(kit::page::MAX_LIMIT, "");
+        let query = doc! { "$or": either, "body.archived": false };
+        Ok(self.0.list(scope, query, Sort::Newest, &page).await?.items)
+    }
+
     pub async fn list(
         &self,
         scope: &Scope,

@@ -3,6 +3,7 @@
 
 mod model;
 mod ops;
+mod pictures;
 pub mod rpc;
 
 pub use model::{CardAccess, CardContent, CardHead, CardKind};

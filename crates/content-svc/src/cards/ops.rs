@@ -8,6 +8,7 @@ use kit::{Caller, Scope};
 use super::model::CardContent;
 use crate::card_elements::{CardElements, Element, Props, admitted};
 use crate::error::Error;
+use crate::media::MediaRoom;
 use crate::offers::Offers;
 use crate::questionnaire::Questionnaires;
 use crate::text::Findings;
@@ -20,6 +21,7 @@ pub struct Cards {
     pub objects: Objects<CardContent>,
     elements: CardElements,
     pub questionnaires: Questionnaires,
+    pub media: MediaRoom,
     offers: Arc<dyn Offers>,
 }
 
@@ -28,9 +30,10 @@ impl Cards {
         objects: Objects<CardContent>,
         elements: CardElements,
         questionnaires: Questionnaires,
+        media: MediaRoom,
         offers: Arc<dyn Offers>,
     ) -> Self {
-        Self { objects, elements, questionnaires, offers }
+        Self { objects, elements, questionnaires, media, offers }
     }
 
     /// Content as it may be saved by this caller.
@@ -54,6 +57,7 @@ impl Cards {
         let (read, mut content) = self.objects.to_publish(caller, id, version).await?;
         let mut found = Findings::default();
         self.copy_pieces(&read.scope, &mut content, &mut found).await?;
+        let shown = self.fill_pictures(&read.scope, &mut content, &mut found).await?;
         let mut pins = Vec::new();
         let mut questionnaire = None;
         if let Some(asked) = &content.questionnaire_id {
@@ -77,8 +81,24 @@ impl Cards {
         found.extend(content.check(questionnaire.as_ref().map(|q| &q.content)));
         let warnings = publishable(found)?;
         let frozen = Frozen::new(id, content, pins).map_err(kit::Fault::internal)?;
+        self.media.publish(&read.scope, &shown).await?;
         let view = self.objects.publish(caller, &read, None, frozen, note).await?;
         Ok(View { warnings, ..view })
+    }
+
+    /// Makes a copy of an old version the one in use, if what it shows is still there.
+    pub async fn rollback(
+        &self,
+        caller: &Caller,
+        id: &str,
+        version: i64,
+        number: u32,
+        note: String,
+    ) -> Result<View<CardContent>, Error> {
+        let scope = caller.scope()?;
+        let old = self.objects.numbered(scope, id, number).await?;
+        self.show_pictures(scope, &old.content).await?;
+        self.objects.rollback(caller, id, version, number, note).await
     }
 
     /// The working copy with copies of the kept pieces it holds, as publishing would freeze it today; nothing is kept.
@@ -90,6 +110,7 @@ impl Cards {
     ) -> Result<CardContent, Error> {
         let mut content = self.objects.working(scope, id).await?;
         self.copy_pieces(scope, &mut content, found).await?;
+        self.fill_pictures(scope, &mut content, found).await?;
         Ok(content)
     }
 

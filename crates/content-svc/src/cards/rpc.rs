@@ -83,7 +83,9 @@ impl CardService for Rpc {
     }
 
     async fn rollback_card(&self, request: Request<pb::RollbackContentRequest>) -> Reply<pb::Card> {
-        versions::rollback(&self.0.objects, request).await
+        let caller = Caller::of(&request)?;
+        let pb::RollbackContentRequest { id, version, number, note } = request.into_inner();
+        reply(self.0.rollback(&caller, &id, version, number, note).await.map(Into::into))
     }
 
     async fn archive_card(&self, request: Request<pb::ArchiveContentRequest>) -> Reply<pb::Card> {

@@ -98,7 +98,8 @@ pub fn screen(read: &Stored<FlowSession>, screen: Screen, token: String) -> pb::
 
 impl From<Piece> for pb::FlowPiece {
     fn from(piece: Piece) -> Self {
-        let Piece { kind, text, level, action, url, items, ordered, value, question } = piece;
+        let Piece { kind, text, level, action, url, items, ordered, value, question, width, height, srcset } =
+            piece;
         Self {
             kind: kind.into(),
             text,
@@ -109,6 +110,9 @@ impl From<Piece> for pb::FlowPiece {
             ordered,
             value,
             question: question.map(Into::into),
+            width,
+            height,
+            srcset,
         }
     }
 }

@@ -26,4 +26,4 @@ pub use model::{FlowSession, Heard, Hold, OnTable, Pending, ShownOffer, State, S
 pub use ops::FlowSessions;
 pub use store::{FlowStore, Trodden, shelf};
 pub(crate) use tell::changed;
-pub use token::{Claims, Tokens, Use};
+pub use token::{Claims, LOOK, Tokens, Use};

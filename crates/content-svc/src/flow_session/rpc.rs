@@ -175,7 +175,7 @@ impl FlowSessionService for Rpc {
                 mode: claims.mode.as_str().into(),
                 expires_at: Some(prost_types::Timestamp { seconds: claims.expires, nanos: 0 }),
             }),
-            Use::Start { .. } => {
+            Use::Start { .. } | Use::Look => {
                 Err(Fault::new(Code::Unauthenticated, "invalid_token", "this is no session token").into())
             }
         });

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub const START: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
 /// How long a session's token is good: a page left open over night still works.
 pub const SESSION: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+/// How long the pictures of a preview can be looked at.
+pub const LOOK: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 /// What a token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,8 @@ pub enum Use {
     Session {
         id: String,
     },
+    /// To look at pictures of the company that are not public yet, in a preview.
+    Look,
 }
 
 /// What a token says.

@@ -82,6 +82,9 @@ impl Rpc {
         let claims = self.0.claims(token)?;
         let scope = claims.scope();
         let Use::Session { id } = claims.purpose else {
+            Use::Look => {
+                Err(Fault::new(kit::Code::Unauthenticated, "invalid_token", "this is no way in").into())
+            }
             return Err(Fault::field("token", "invalid_token", "this is no session token").into());
         };
         let field =

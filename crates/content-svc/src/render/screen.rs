@@ -57,6 +57,10 @@ pub struct Piece {
     pub ordered: bool,
     pub value: String,
     pub question: Option<QuestionView>,
+    /// Of a picture, where it is known.
+    pub width: u32,
+    pub height: u32,
+    pub srcset: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -133,6 +137,20 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         places,
         offer,
         theme,
+    }
+}
+
+impl Screen {
+    /// Puts the way to pictures that are not public yet into their addresses.
+    pub fn let_look(&mut self, token: &str) {
+        let look = |url: &str| format!("{url}?look={token}");
+        let pieces = self.places.iter_mut().flat_map(|p| &mut p.cards).flat_map(|c| &mut c.pieces);
+        for piece in pieces.filter(|p| p.kind == "image" && p.url.starts_with("/m/")) {
+            piece.url = look(&piece.url);
+            let sizes = piece.srcset.split(", ").filter_map(|size| size.split_once(' '));
+            piece.srcset =
+                sizes.map(|(url, width)| format!("{} {width}", look(url))).collect::<Vec<_>>().join(", ");
+        }
     }
 }
 
@@ -219,7 +237,14 @@ impl Seen<'_> {
         let one = match &element.props {
             Props::Heading { text, level } => Piece { text: say(text), level: *level, ..piece("heading") },
             Props::Text { text } => Piece { text: say(text), ..piece("text") },
-            Props::Image { url, alt } => Piece { url: url.clone(), text: say(alt), ..piece("image") },
+            Props::Image { url, alt, media_id: _, picture } => Piece {
+                url: url.clone(),
+                text: alt.as_ref().map(say).unwrap_or_default(),
+                width: picture.as_ref().map_or(0, |p| p.width),
+                height: picture.as_ref().map_or(0, |p| p.height),
+                srcset: picture.as_ref().map(|p| p.srcset(url)).unwrap_or_default(),
+                ..piece("image")
+            },
             Props::Button { label, action, url } => {
                 Piece { text: say(label), action: act(*action), url: url.clone(), ..piece("button") }
             }

@@ -8,7 +8,7 @@ use kit::{Caller, Fault, Mode, Scope};
 
 use super::model::TemplateContent;
 use super::ops::Templates;
-use crate::card_elements::Element;
+use crate::card_elements::{Element, Props};
 use crate::cards::CardContent;
 use crate::error::Error;
 use crate::questionnaire::QuestionnaireContent;
@@ -91,11 +91,13 @@ impl Templates {
             let frozen = self.cards.version(&test, &pin.id, &pin.hash).await?;
             let Some(card) = cards.iter().find(|c| c.id == pin.id) else { continue };
             asking.extend(frozen.pins.clone());
+            let mut content = card_in(&live, &frozen, how)?;
+            self.pictures_in(&live, &test, &mut content, how).await?;
             copies.push(Wanted {
                 id: twin(&live, &pin.id)?,
                 name: card.body.name.clone(),
                 head: card.body.head.clone(),
-                content: card_in(&live, &frozen, how)?,
+                content,
                 from: pin,
             });
         }
@@ -142,6 +144,32 @@ impl Templates {
             done.push(promoted);
         }
         Ok(done)
+    }
+
+    /// Pictures of the company's media: the same bytes are media of live, too. An address stays what it is, as it names the
+    /// bytes.
+    async fn pictures_in(
+        &self,
+        live: &Caller,
+        test: &Scope,
+        content: &mut CardContent,
+        how: &Promotion,
+    ) -> Result<(), Error> {
+        for element in &mut content.elements {
+            let Props::Image { url, media_id, picture, .. } = &mut element.props else { continue };
+            let ids: Vec<&str> = media_id.as_deref().into_iter().collect();
+            let found = self.cards.media.ready(test, &ids, &[url.as_str()]).await?;
+            let Some(media) = found.first() else { continue };
+            let id = twin(live, &media.id)?;
+            let there = if how.dry_run { id } else { self.cards.media.copied(live, media, id).await? };
+            if let Some(named) = media_id {
+                *named = there;
+                // Publishing fills them in anew; a draft of live holds what a person would have put there.
+                url.clear();
+                *picture = None;
+            }
+        }
+        Ok(())
     }
 
     /// The template of this key.

@@ -14,7 +14,7 @@ use crate::Rooms;
 use crate::engine::{Answer, Known};
 use crate::error::Error;
 use crate::events;
-use crate::flow_session::Billing;
+use crate::flow_session::{Billing, Tokens};
 use crate::offers::Offers;
 use crate::region_rule::RegionRules;
 use crate::text::Findings;
@@ -33,6 +33,8 @@ pub struct TemplateViewer {
     pub(super) rules: RegionRules,
     links: LinkStore,
     pub(super) clock: SharedClock,
+    /// Seals the way to pictures that are not public yet.
+    pub(super) tokens: Option<Tokens>,
 }
 
 /// What a link leads to.
@@ -53,7 +55,13 @@ impl TemplateViewer {
         links: LinkStore,
         clock: SharedClock,
     ) -> Self {
-        Self { rooms, billing, offers, rules, links, clock }
+        Self { rooms, billing, offers, rules, links, clock, tokens: None }
+    }
+
+    /// The same, showing pictures that are not public yet, too.
+    #[must_use]
+    pub fn with_pictures(self, tokens: Tokens) -> Self {
+        Self { tokens: Some(tokens), ..self }
     }
 
     /// The page as somebody would see it. `read` makes answers of what was sent, by the questions the page asks.

@@ -10,7 +10,7 @@ use super::model::Look;
 use super::ops::TemplateViewer;
 use crate::engine::Known;
 use crate::error::Error;
-use crate::flow_session::{FlowSession, OnTable, Segments, State, Subject};
+use crate::flow_session::{FlowSession, LOOK, OnTable, Segments, State, Subject, Use};
 use crate::hosted_page::rpc::framed;
 use crate::questionnaire::QuestionnaireContent;
 use crate::region_rule::{Applied, Whereabouts};
@@ -111,7 +111,11 @@ impl TemplateViewer {
             None => None,
         };
         let frame = frame.map(|f| render::screen(&framed(&read.body), Some(&f), &read.id));
-        let screen = render::screen(&read.body, Some(page).filter(|_| !is_frame), &read.id);
+        let mut screen = render::screen(&read.body, Some(page).filter(|_| !is_frame), &read.id);
+        if let Some(tokens) = &self.tokens {
+            let token = tokens.seal(scope, Use::Look, now + LOOK)?;
+            screen.let_look(&token);
+        }
         let html = render::html(&screen, frame.as_ref(), "")?;
         let seen = if is_frame { frame.as_ref() } else { Some(&screen) };
         let seen: Vec<&str> =

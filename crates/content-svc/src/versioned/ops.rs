@@ -1,5 +1,6 @@
 //! What can be done with versioned content, once for every kind of it. A room adds its checks and its routes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -283,6 +284,48 @@ impl<C: Content> Objects<C> {
         text: &str,
     ) -> Result<Vec<StoredObject<C>>, Error> {
         Ok(self.store.in_use(scope, field, text).await?)
+    }
+
+    /// Every object in use, live or in draft, that holds one of these values in one of these fields.
+    pub async fn naming(
+        &self,
+        scope: &Scope,
+        fields: &[(String, Vec<String>)],
+    ) -> Result<Vec<StoredObject<C>>, Error> {
+        Ok(self.store.naming(scope, fields).await?)
+    }
+
+    /// Every object in use whose version in use is one of these.
+    pub async fn live_as(
+        &self,
+        scope: &Scope,
+        hashes: &HashSet<String>,
+    ) -> Result<Vec<StoredObject<C>>, Error> {
+        if hashes.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.store.live_as(scope, hashes).await?)
+    }
+
+    /// The hashes of the frozen versions, in use or not, that hold one of these values in one of these fields.
+    pub async fn frozen_naming(
+        &self,
+        scope: &Scope,
+        fields: &[(String, Vec<String>)],
+    ) -> Result<HashSet<String>, Error> {
+        Ok(self.store.frozen_naming(scope, fields).await?)
+    }
+
+    /// The hashes of the frozen versions, in use or not, that pin one of these.
+    pub async fn frozen_pinning(
+        &self,
+        scope: &Scope,
+        hashes: &HashSet<String>,
+    ) -> Result<HashSet<String>, Error> {
+        if hashes.is_empty() {
+            return Ok(HashSet::new());
+        }
+        Ok(self.store.frozen_pinning(scope, hashes).await?)
     }
 
     /// The content that publishing would freeze.

@@ -27,7 +27,7 @@ impl<C: Content> Record for Frozen<C> {
     const NOUN: &'static str = "version";
 
     fn indexes() -> Vec<Index> {
-        Vec::new()
+        vec![Index::on(&["body.pins.hash"])]
     }
 }
 
@@ -118,6 +118,67 @@ impl<C: Content> ObjectStore<C> {
             { format!("body.live.content.{field}"): text }, { format!("body.draft.content.{field}"): text },
         ] };
         self.all(scope, either, Sort::Oldest).await
+    }
+
+    /// Every object in use that holds one of these values in one of these fields, live or in draft.
+    pub async fn naming(
+        &self,
+        scope: &Scope,
+        fields: &[(String, Vec<String>)],
+    ) -> Result<Vec<StoredObject<C>>, store::Error> {
+        let either: Vec<_> = ["live", "draft"]
+            .into_iter()
+            .flat_map(|part| fields.iter().map(move |(field, values)| (part, field, values)))
+            .map(|(part, field, values)| doc! { format!("body.{part}.content.{field}"): { "$in": values } })
+            .collect();
+        self.all(scope, doc! { "$or": either, "body.archived": false }, Sort::Oldest).await
+    }
+
+    /// Every object in use whose version in use is one of these.
+    pub async fn live_as(
+        &self,
+        scope: &Scope,
+        hashes: &HashSet<String>,
+    ) -> Result<Vec<StoredObject<C>>, store::Error> {
+        let hashes: Vec<&String> = hashes.iter().collect();
+        let query = doc! { "body.live.release.hash": { "$in": hashes }, "body.archived": false };
+        self.all(scope, query, Sort::Oldest).await
+    }
+
+    /// The hashes of the frozen versions that hold one of these values in one of these fields.
+    pub async fn frozen_naming(
+        &self,
+        scope: &Scope,
+        fields: &[(String, Vec<String>)],
+    ) -> Result<HashSet<String>, store::Error> {
+        let either = fields
+            .iter()
+            .map(|(field, values)| doc! { format!("body.content.{field}"): { "$in": values } })
+            .collect::<Vec<_>>();
+        self.frozen(scope, doc! { "$or": either }).await
+    }
+
+    /// The hashes of the frozen versions that pin one of these.
+    pub async fn frozen_pinning(
+        &self,
+        scope: &Scope,
+        hashes: &HashSet<String>,
+    ) -> Result<HashSet<String>, store::Error> {
+        let hashes: Vec<&String> = hashes.iter().collect();
+        self.frozen(scope, doc! { "body.pins.hash": { "$in": hashes } }).await
+    }
+
+    async fn frozen(&self, scope: &Scope, query: Document) -> Result<HashSet<String>, store::Error> {
+        let (mut found, mut cursor) = (HashSet::new(), String::new());
+        loop {
+            let request = PageRequest::new(kit::page::MAX_LIMIT, cursor);
+            let page = self.versions.list(scope, query.clone(), Sort::Oldest, &request).await?;
+            found.extend(page.items.into_iter().map(|v| v.body.hash));
+            match page.next_cursor {
+                Some(next) => cursor = next,
+                None => return Ok(found),
+            }
+        }
     }
 
     /// Every object of the company, page by page; for the few kinds a company has dozens of.

@@ -13,6 +13,7 @@ mod durable;
 mod files;
 mod flow;
 mod hosted;
+mod media;
 mod previews;
 mod privacy;
 mod regions;

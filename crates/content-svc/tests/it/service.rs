@@ -37,6 +37,8 @@ impl Replica {
             &data.nats_url,
             "--nats-prefix",
             &data.nats_prefix,
+            "--objects-dir",
+            &std::env::temp_dir().join(&data.nats_prefix).display().to_string(),
         ]);
         let clock = Arc::new(testkit::clock());
         let service = content_svc::build(config.unwrap(), clock.clone()).await.unwrap();

@@ -69,7 +69,12 @@ fn every_element() -> Vec<pb::Element> {
     let props = vec![
         Props::Heading(pb::HeadingElement { text: some(), level: 3 }),
         Props::Text(pb::TextElement { text: some() }),
-        Props::Image(pb::ImageElement { url: "https://example.com/a.png".into(), alt: some() }),
+        Props::Image(pb::ImageElement {
+            url: "https://example.com/a.png".into(),
+            alt: some(),
+            ..Default::default()
+        }),
+        Props::Image(pb::ImageElement { media_id: "med_1".into(), ..Default::default() }),
         Props::Button(pb::ButtonElement {
             label: some(),
             action: pb::ButtonAction::Link.into(),

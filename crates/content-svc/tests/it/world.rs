@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use connect::objects::Objects as Files;
 use content_svc::Rooms;
 use content_svc::card_elements::{Element, Props};
 use content_svc::cards::{CardAccess, CardContent, CardHead, CardKind};
@@ -72,7 +73,7 @@ impl World {
         let clock = testkit::clock();
         let offers = Arc::new(KnownOffers(offers));
         let offers: Arc<dyn Offers> = offers;
-        let rooms = Rooms::open(&db, Arc::new(clock.clone()), offers.clone()).await.unwrap();
+        let rooms = Rooms::open(&db, Arc::new(clock.clone()), offers.clone(), Files::memory()).await.unwrap();
         Self { rooms, offers, db, clock, admin: person(Role::RetAdmin, "com_1", Mode::Live), _keep: keep }
     }
 

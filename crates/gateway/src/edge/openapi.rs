@@ -216,7 +216,9 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
     let mut add = |path: &str, method: &str, described: Value| {
         let mut described = described;
         for status in ["400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503", "504"] {
-            described["responses"][status] = problem.clone();
+            if described["responses"].get(status).is_none() {
+                described["responses"][status] = problem.clone();
+            }
         }
         paths.entry(path.into()).or_default().insert(method.into(), described);
     };
@@ -353,6 +355,37 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
             "summary": "What every service keeps of the customer of a completed request for access: service → kind of record → records.",
             "parameters": [{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }],
             "responses": { "200": { "description": "The records.", "content": { "application/json": {} } } },
+        }),
+    );
+    add(
+        "/v1/media",
+        "post",
+        json!({
+            "operationId": "Media_Upload", "tags": ["Media"],
+            "security": [{ "person": [] }], "x-roles": ["ret_admin", "ret_exp"],
+            "summary": "Uploads a picture (PNG, JPEG, GIF, WebP) or a document (PDF), at most 10 MB. The same bytes again are the same media.",
+            "requestBody": { "required": true, "content": { "multipart/form-data": { "schema": { "type": "object", "required": ["file"], "properties": {
+                "name": { "type": "string", "description": "The file's own name when left out. Before the file." },
+                "alt": { "type": "string", "description": "A JSON object `{default_locale, texts}`: what a reader who does not see it is told. Before the file." },
+                "file": { "type": "string", "contentMediaType": "application/octet-stream" } } } } } },
+            "responses": { "200": { "description": "The media, ready.", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/content.Media" } } } } },
+        }),
+    );
+    add(
+        "/m/{hash}",
+        "get",
+        json!({
+            "operationId": "Media_Serve", "tags": ["Media"], "security": [],
+            "summary": "The bytes of a picture or document that something published shows; a part of them with `Range`.",
+            "parameters": [
+                { "name": "hash", "in": "path", "required": true, "schema": { "type": "string" } },
+                { "name": "Range", "in": "header", "schema": { "type": "string" }, "description": "One range of bytes; several are answered with the whole." },
+                { "name": "If-None-Match", "in": "header", "schema": { "type": "string" } } ],
+            "responses": {
+                "200": { "description": "The whole.", "content": { "*/*": { "schema": {} } } },
+                "206": { "description": "The part, named in `Content-Range`.", "content": { "*/*": { "schema": {} } } },
+                "304": { "description": "The caller has it." },
+                "416": { "description": "None of the bytes asked for is there." } },
         }),
     );
     add(

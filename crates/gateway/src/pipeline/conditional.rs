@@ -13,7 +13,7 @@ use crate::edge::problem::Problem;
 
 const FIELD: &str = "version";
 /// Replies that show more than their version counts: a tag would call old what is new.
-const COMPOSED: [&str; 1] = ["retention.identity.v1.Onboarding"];
+const COMPOSED: [&str; 2] = ["retention.identity.v1.Onboarding", "retention.content.v1.Media"];
 
 /// The number of the field that is a message's version, if it has one.
 pub fn number(message: &MessageDescriptor) -> Option<u32> {

@@ -7,6 +7,7 @@ pub mod docs;
 pub mod hosted;
 pub mod inbound;
 pub mod live;
+pub mod media;
 pub mod privacy;
 pub mod scan;
 pub mod sso;
@@ -38,6 +39,7 @@ pub fn routes(edge: &Arc<Edge>) -> Router {
         .merge(hosted::routes(edge))
         .merge(inbound::routes(edge))
         .merge(live::routes(edge))
+        .merge(media::routes(edge))
         .merge(privacy::routes(edge))
         .merge(sso::routes(edge))
 }

@@ -39,6 +39,8 @@ enum Declared {
     Text,
     JsonLines,
     Parquet,
+    /// One of the pictures and documents that are taken in, or any of them.
+    Media(Option<&'static [u8]>),
     /// The service decides.
     Unknown,
 }
@@ -55,10 +57,22 @@ fn declared(content_type: &str) -> Declared {
     }
 }
 
+/// What pictures and documents begin with. WebP says so only after its length: the service looks closer.
+const MEDIA: [(&str, &[u8]); 6] = [
+    ("image/png", b"\x89PNG\r\n\x1a\n"),
+    ("image/jpeg", b"\xff\xd8\xff"),
+    ("image/jpg", b"\xff\xd8\xff"),
+    ("image/gif", b"GIF8"),
+    ("image/webp", b"RIFF"),
+    ("application/pdf", b"%PDF-"),
+];
+
 fn agrees(declared: Declared, beginning: &[u8]) -> bool {
     let text = || !beginning.contains(&0) && !BINARIES.iter().any(|magic| beginning.starts_with(magic));
     match declared {
         Declared::Unknown => true,
+        Declared::Media(Some(magic)) => beginning.starts_with(magic),
+        Declared::Media(None) => MEDIA.iter().any(|(_, magic)| beginning.starts_with(magic)),
         Declared::Text => text(),
         Declared::Parquet => beginning.starts_with(b"PAR1"),
         Declared::JsonLines => {
@@ -77,6 +91,26 @@ pub struct Sniff {
 impl Sniff {
     pub fn new(content_type: &str) -> Self {
         Self { declared: declared(content_type), held: Some(BytesMut::new()) }
+    }
+
+    /// Of a picture or a document, of a type that is taken in.
+    pub fn media(content_type: &str) -> Result<Self, Problem> {
+        let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let magic = match kind.as_str() {
+            "" | "application/octet-stream" => None,
+            "image/svg+xml" => {
+                let text = "SVG holds scripts; send PNG, JPEG, GIF or WebP";
+                return Err(Problem::new(415, "svg_not_accepted", text));
+            }
+            kind => match MEDIA.iter().find(|(known, _)| *known == kind) {
+                Some((_, magic)) => Some(*magic),
+                None => {
+                    let text = "send PNG, JPEG, GIF, WebP or PDF";
+                    return Err(Problem::new(415, "media_type_not_accepted", text));
+                }
+            },
+        };
+        Ok(Self { declared: Declared::Media(magic), held: Some(BytesMut::new()) })
     }
 
     /// The bytes that may go on, if any.

@@ -1,4 +1,4 @@
-//! Files of usage and of customers, up to 200 MB. Here because a file is streamed to the service piece by piece, with its
+//! Files of usage and of customers, up to 200 MB, and pictures. Here because a file is streamed to the service piece by piece, with its
 //! back-pressure, and because a body that breaks off must break the call off, too: half a file is no file.
 
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ use proto::analytics::product_usage_service_client::ProductUsageServiceClient;
 use proto::analytics::{UploadHead, UploadPart, upload_part};
 use proto::billing::customer_import_service_client::CustomerImportServiceClient;
 use proto::billing::{ImportHead, ImportPart, import_part};
+use proto::content::UploadMediaRequest;
+use proto::content::media_service_client::MediaServiceClient;
 use proto::edge::RateClass;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,8 +30,9 @@ use crate::edge::descriptors::Operation;
 use crate::edge::problem::Problem;
 use crate::pipeline::{access, around, dispatch};
 
-/// The largest file.
+/// The largest file of rows, and the largest picture.
 const LARGEST: u64 = 200 * 1024 * 1024;
+const LARGEST_MEDIA: u64 = 10 * 1024 * 1024;
 /// The largest part beside the file: these are held in memory.
 const LARGEST_TEXT: usize = 64 * 1024;
 /// How long a file may take to arrive and be stored.
@@ -40,10 +43,11 @@ const DEADLINE: Duration = Duration::from_secs(600);
 pub enum Target {
     Usage,
     Customers,
+    Media,
 }
 
 impl Target {
-    pub const ALL: [Self; 2] = [Self::Usage, Self::Customers];
+    pub const ALL: [Self; 3] = [Self::Usage, Self::Customers, Self::Media];
 
     /// The one at a path.
     pub fn at(path: &str) -> Option<Self> {
@@ -54,6 +58,7 @@ impl Target {
         match self {
             Self::Usage => "/v1/usage/uploads",
             Self::Customers => "/v1/customer-data/imports",
+            Self::Media => "/v1/media",
         }
     }
 
@@ -62,6 +67,7 @@ impl Target {
         match self {
             Self::Usage => "retention.analytics.v1.UsageUpload",
             Self::Customers => "retention.billing.v1.CustomerImport",
+            Self::Media => "retention.content.v1.Media",
         }
     }
 
@@ -70,7 +76,27 @@ impl Target {
         match self {
             Self::Usage => "retention.analytics.v1.ProductUsageService.ConfirmUpload",
             Self::Customers => "retention.billing.v1.CustomerImportService.CancelImport",
+            Self::Media => "retention.content.v1.MediaService.UpdateMedia",
         }
+    }
+
+    fn largest(self) -> u64 {
+        match self {
+            Self::Usage | Self::Customers => LARGEST,
+            Self::Media => LARGEST_MEDIA,
+        }
+    }
+
+    fn sniff(self, content_type: &str) -> Result<Sniff, Problem> {
+        match self {
+            Self::Usage | Self::Customers => Ok(Sniff::new(content_type)),
+            Self::Media => Sniff::media(content_type),
+        }
+    }
+
+    fn too_large(self) -> Problem {
+        let most = self.largest() / 1024 / 1024;
+        Problem::new(413, "too_large", format!("a file has at most {most} MB"))
     }
 }
 
@@ -102,7 +128,7 @@ pub fn beside(edge: &Arc<Edge>, ops: Arc<[Arc<Operation>]>, target: Target) -> a
         }
     });
     // The form has a limit of its own, far below that of a file, unless told otherwise.
-    let most = usize::try_from(LARGEST)?.saturating_add(4 * LARGEST_TEXT);
+    let most = usize::try_from(target.largest())?.saturating_add(4 * LARGEST_TEXT);
     Ok(all.layer(DefaultBodyLimit::max(most)))
 }
 
@@ -119,8 +145,8 @@ async fn upload(
     }
     let length =
         request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|l| l > LARGEST + 64 * 1024) {
-        return Err(too_large());
+    if length.is_some_and(|l| l > target.largest() + 4 * LARGEST_TEXT as u64) {
+        return Err(target.too_large());
     }
     let (parts, body) = request.into_parts();
     let who = edge.auth.who(edge, rule, &parts).await?;
@@ -135,14 +161,21 @@ async fn upload(
             let upstream = edge.upstreams.get("analytics")?;
             let mut client = ProductUsageServiceClient::new(upstream.channel());
             let request = upstream.request(&caller, DEADLINE, ReceiverStream::new(incoming))?;
-            sent(client.upload_usage(request), forward(edge, form, pieces)).await?.encode_to_vec()
+            sent(client.upload_usage(request), forward(edge, target, form, pieces)).await?.encode_to_vec()
         }
         Target::Customers => {
             let (pieces, incoming) = mpsc::channel::<ImportPart>(8);
             let upstream = edge.upstreams.get("billing")?;
             let mut client = CustomerImportServiceClient::new(upstream.channel());
             let request = upstream.request(&caller, DEADLINE, ReceiverStream::new(incoming))?;
-            sent(client.upload_import(request), forward(edge, form, pieces)).await?.encode_to_vec()
+            sent(client.upload_import(request), forward(edge, target, form, pieces)).await?.encode_to_vec()
+        }
+        Target::Media => {
+            let (pieces, incoming) = mpsc::channel::<UploadMediaRequest>(8);
+            let upstream = edge.upstreams.get("content")?;
+            let mut client = MediaServiceClient::new(upstream.channel());
+            let request = upstream.request(&caller, DEADLINE, ReceiverStream::new(incoming))?;
+            sent(client.upload_media(request), forward(edge, target, form, pieces)).await?.encode_to_vec()
         }
     };
     let json = edge.plans.json(target.reply(), &reply);
@@ -167,10 +200,6 @@ async fn sent<T>(
     Ok(reply?.into_inner())
 }
 
-fn too_large() -> Problem {
-    Problem::new(413, "too_large", "a file has at most 200 MB")
-}
-
 fn broken(_: axum::extract::multipart::MultipartError) -> Problem {
     Problem::bad_request("incomplete_body", "the file did not arrive whole")
 }
@@ -189,7 +218,12 @@ async fn text(mut field: Field<'_>) -> Result<String, Problem> {
 
 /// Reads the form: text parts make the head, then the file follows in pieces, and the mark of its end, once it is known
 /// to be what it should be.
-async fn forward<P: Piece>(edge: &Edge, mut form: Multipart, pieces: mpsc::Sender<P>) -> Result<(), Problem> {
+async fn forward<P: Piece>(
+    edge: &Edge,
+    target: Target,
+    mut form: Multipart,
+    pieces: mpsc::Sender<P>,
+) -> Result<(), Problem> {
     let mut head = P::Head::default();
     while let Some(mut field) = form.next_field().await.map_err(broken)? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -198,27 +232,56 @@ async fn forward<P: Piece>(edge: &Edge, mut form: Multipart, pieces: mpsc::Sende
             continue;
         }
         let content_type = field.content_type().unwrap_or_default().to_owned();
-        let (mut sniff, mut scan) = (Sniff::new(&content_type), Scan::begin(&edge.config).await?);
+        let (mut sniff, mut scan) = (target.sniff(&content_type)?, Scan::begin(&edge.config).await?);
         let file_name = field.file_name().map(sanitised).unwrap_or_default();
-        send(&pieces, P::head(head, file_name, content_type)).await?;
+        // Sent once the beginning was looked at: a file that is refused for it never begins.
+        let mut first = Some(P::head(head, file_name, content_type));
         let mut sent = 0_u64;
         while let Some(chunk) = field.chunk().await.map_err(broken)? {
             sent += chunk.len() as u64;
-            if sent > LARGEST {
-                return Err(too_large());
+            if sent > target.largest() {
+                return Err(target.too_large());
             }
-            scan.pass(&chunk).await?;
+            if let Err(found) = scan.pass(&chunk).await {
+                return rejected(&pieces, first, found).await;
+            }
             if let Some(chunk) = sniff.pass(chunk)? {
+                if let Some(head) = first.take() {
+                    send(&pieces, head).await?;
+                }
                 send(&pieces, P::chunk(chunk)).await?;
             }
         }
-        if let Some(rest) = sniff.end()? {
+        let rest = sniff.end()?;
+        if let Some(head) = first.take() {
+            send(&pieces, head).await?;
+        }
+        if let Some(rest) = rest {
             send(&pieces, P::chunk(rest)).await?;
         }
-        scan.end().await?;
+        if let Some(mark) = P::scanning() {
+            send(&pieces, mark).await?;
+        }
+        if let Err(found) = scan.end().await {
+            return rejected(&pieces, None, found).await;
+        }
         return send(&pieces, P::end()).await;
     }
     Err(Problem::fields(vec![kit::FieldError::new("file", "required", "the form has no part `file`")]))
+}
+
+/// Tells the service of a file with malware, where it writes that down: then the answer is the service's. Where it does
+/// not, the call breaks off.
+async fn rejected<P: Piece>(
+    pieces: &mpsc::Sender<P>,
+    head: Option<P>,
+    found: Problem,
+) -> Result<(), Problem> {
+    let Some(mark) = P::rejected(&found.code).filter(|_| found.status == 422) else { return Err(found) };
+    if let Some(head) = head {
+        send(pieces, head).await?;
+    }
+    send(pieces, mark).await
 }
 
 async fn send<P: Piece>(pieces: &mpsc::Sender<P>, part: P) -> Result<(), Problem> {
@@ -230,17 +293,25 @@ async fn send<P: Piece>(pieces: &mpsc::Sender<P>, part: P) -> Result<(), Problem
 }
 
 /// One message of a file under way.
-trait Piece: Send + Sized + 'static {
+pub(super) trait Piece: Send + Sized + 'static {
     type Head: Default + Send;
 
     /// Takes a part beside the file into the head.
     fn set(head: &mut Self::Head, name: &str, text: String) -> Result<(), Problem>;
     fn head(head: Self::Head, file_name: String, content_type: String) -> Self;
     fn chunk(bytes: Bytes) -> Self;
+    /// Every byte was sent; none where the service need not know.
+    fn scanning() -> Option<Self> {
+        None
+    }
+    /// The scanner found something; none where the service keeps no record of it.
+    fn rejected(_why: &str) -> Option<Self> {
+        None
+    }
     fn end() -> Self;
 }
 
-fn wrong(name: &str, code: &str, why: &str) -> Problem {
+pub(super) fn wrong(name: &str, code: &str, why: &str) -> Problem {
     Problem::fields(vec![kit::FieldError::new(name, code, why)])
 }
 

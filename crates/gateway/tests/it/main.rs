@@ -17,6 +17,7 @@ mod idempotency;
 mod json;
 mod limits;
 mod live;
+mod media;
 mod nats;
 mod pages;
 mod scan;

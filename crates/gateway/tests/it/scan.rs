@@ -10,12 +10,12 @@ use crate::world::{SECRET, World, problem};
 const END: [u8; 2] = [0x18, 1];
 
 /// EICAR's test file, in two halves so that no scanner takes this source for it.
-fn eicar() -> String {
+pub fn eicar() -> String {
     ["X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR", "-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"].concat()
 }
 
 /// A scanner that finds EICAR's file and nothing else; its address.
-async fn clamd() -> String {
+pub async fn clamd() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {

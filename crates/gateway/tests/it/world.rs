@@ -42,6 +42,8 @@ const SCOPES: [&str; 9] = [
 pub struct Behind {
     /// What an rpc's next calls are answered with: bytes, or a gRPC status.
     pub answers: Arc<Mutex<HashMap<String, Result<Bytes, u16>>>>,
+    /// Rpcs that answer several messages.
+    pub streams: Arc<Mutex<HashMap<String, Vec<Bytes>>>>,
     /// Rpcs that fail as a service of ours does, with a code and a slug.
     pub faults: Arc<Mutex<HashMap<String, (kit::Code, &'static str)>>>,
     /// Rpcs whose answers are the same for everybody of a company.
@@ -109,6 +111,7 @@ impl World {
         let signing = SigningKey::new_seed();
         let behind = Behind {
             answers: Arc::default(),
+            streams: Arc::default(),
             faults: Arc::default(),
             shared: Arc::default(),
             asked: Arc::default(),
@@ -254,6 +257,9 @@ async fn answer(State(behind): State<Behind>, request: Request) -> Response {
         let fault = kit::Fault::new(*code, slug, "no");
         return kit::error::status(&fault).into_http::<Body>();
     }
+    if let Some(messages) = behind.streams.lock().unwrap().get(&rpc) {
+        return framed_all(messages);
+    }
     let said = behind.answers.lock().unwrap().get(&rpc).cloned();
     let mut answer = said.unwrap_or(Ok(Bytes::new())).map_or_else(status, framed);
     if behind.shared.lock().unwrap().contains(&rpc) {
@@ -331,10 +337,16 @@ fn unframed(mut frames: &[u8]) -> Bytes {
 }
 
 fn framed(message: Bytes) -> Response {
-    let mut frame = BytesMut::with_capacity(5 + message.len());
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.len()).unwrap());
-    frame.put_slice(&message);
+    framed_all(&[message])
+}
+
+fn framed_all(messages: &[Bytes]) -> Response {
+    let mut frame = BytesMut::new();
+    for message in messages {
+        frame.put_u8(0);
+        frame.put_u32(u32::try_from(message.len()).unwrap());
+        frame.put_slice(message);
+    }
     let mut trailers = http::HeaderMap::new();
     trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
     let frames = [http_body::Frame::data(frame.freeze()), http_body::Frame::trailers(trailers)];

@@ -127,11 +127,23 @@ impl Api {
         name: &str,
         file: Vec<u8>,
     ) -> Result<Value> {
+        self.upload_as(path, fields, name, "text/csv", file).await
+    }
+
+    /// Uploads a file of any type as multipart, with text fields before it.
+    pub async fn upload_as(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        name: &str,
+        kind: &str,
+        file: Vec<u8>,
+    ) -> Result<Value> {
         let mut form = reqwest::multipart::Form::new();
         for (field, value) in fields {
             form = form.text((*field).to_owned(), (*value).to_owned());
         }
-        let part = reqwest::multipart::Part::bytes(file).file_name(name.to_owned()).mime_str("text/csv")?;
+        let part = reqwest::multipart::Part::bytes(file).file_name(name.to_owned()).mime_str(kind)?;
         let mut request = self.http.post(format!("{}{path}", self.base)).multipart(form.part("file", part));
         for (name, value) in &self.headers {
             request = request.header(*name, value);
