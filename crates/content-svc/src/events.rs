@@ -3,7 +3,7 @@
 use kit::{Caller, Outgoing, Scope, Timestamp};
 use prost::Message as _;
 use proto::events::event::Data;
-use proto::events::{Audited, ContentPublished, Event};
+use proto::events::{Audited, ContentPublished, Event, MailRequested};
 
 use crate::Rooms;
 
@@ -79,6 +79,43 @@ pub fn content(
     let sequence = i64::from(number);
     event(scope, now, &format!("content.{verb}"), id, sequence, Data::ContentPublished(data))
 }
+
+/// `mail.requested`: a code for a customer who is to show who they are. To the address the company has, in the language of
+/// the customer.
+#[expect(clippy::too_many_arguments, reason = "what a mail says, part by part")]
+pub fn code_mail(
+    scope: &Scope,
+    now: Timestamp,
+    verification: &str,
+    sequence: u32,
+    customer: &str,
+    dedupe_key: String,
+    code: &str,
+    minutes: i64,
+) -> Outgoing {
+    let values = serde_json::json!({ "code": code, "minutes": minutes });
+    let data = MailRequested {
+        template: HOSTED_CODE.into(),
+        values: proto::json::object_to_wire(&values),
+        dedupe_key,
+        customer_id: customer.to_owned(),
+        ..Default::default()
+    };
+    event(scope, now, "mail.requested", verification, i64::from(sequence), Data::MailRequested(data))
+}
+
+/// The key of a code's mail that could not be sent.
+pub fn undeliverable(incoming: &bus::Incoming) -> Option<String> {
+    if incoming.kind != "notification.failed" {
+        return None;
+    }
+    let event = Event::decode(incoming.body.clone()).ok()?;
+    let Some(Data::NotificationChanged(mail)) = event.data else { return None };
+    (mail.template == HOSTED_CODE).then_some(mail.dedupe_key)
+}
+
+/// The template of codes for customers.
+const HOSTED_CODE: &str = "hosted_code";
 
 /// Drops what this process remembers of content that changed elsewhere.
 pub fn drop_remembered(rooms: &Rooms, heard: &bus::Heard) {

@@ -20,6 +20,7 @@ pub mod template;
 pub mod template_viewer;
 pub mod text;
 pub mod upstream;
+pub mod verification;
 pub mod versioned;
 pub mod wire;
 pub mod workflow;
@@ -27,9 +28,9 @@ pub mod workflow_viewer;
 
 use std::sync::Arc;
 
-use kit::caller::{Minter, SigningKey, Verifier};
 use anyhow::Context as _;
 use connect::objects::Objects as Files;
+use kit::caller::{Minter, SigningKey, Verifier};
 use kit::{SharedClock, clock::SystemClock};
 use mongodb::Database;
 
@@ -39,14 +40,15 @@ pub use error::Error;
 use card_elements::{CardElements, ElementStore};
 use cards::Cards;
 use flow_session::{FlowSessions, FlowStore, Tokens, Upstreamed};
-use offers::Offers;
 use media::{MediaRoom, MediaStore, Uses};
+use offers::Offers;
 use personal::Desk;
 use privacy::{ContentHolder, Evidences};
 use questionnaire::{IntakeStore, Questionnaires, Responses};
 use region_rule::{RegionRules, RuleStore};
 use template::Templates;
 use template_viewer::{LinkStore, TemplateViewer};
+use verification::{VerificationStore, Verifications};
 use versioned::{Content, ObjectStore, Objects};
 use workflow::Workflows;
 use workflow_viewer::WorkflowViewer;
@@ -77,15 +79,16 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let desk = Desk::open("content-svc", &db, clock.clone(), Arc::new(holder)).await?;
     let receipts = desk.receipts.clone();
     let evidences = Evidences { visits: visits.clone(), receipts, clock: clock.clone() };
+    let people = Arc::new(verification::Upstreamed(upstreams.clone()));
     let billing = Arc::new(Upstreamed(upstreams));
     let viewer = WorkflowViewer::new(rooms.workflows.clone(), visits.clone(), billing.clone());
     let looks =
         TemplateViewer::new(rooms.clone(), billing.clone(), offers, rules.clone(), links, clock.clone());
+    let tokens = Tokens::new(&common.inner_key);
+    let looks = looks.with_pictures(tokens.clone());
     let turned = Arc::new(flow_session::Turns(visits.clone()));
     let merged = Arc::new(flow_session::Listener(visits.clone()));
     let flows = FlowSessions::new(
-    let tokens = Tokens::new(&common.inner_key);
-    let looks = looks.with_pictures(tokens.clone());
         visits,
         companies,
         rooms.workflows.clone(),
@@ -94,23 +97,32 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         tokens.clone(),
         clock.clone(),
     );
+    let verifications = Verifications::new(
+        VerificationStore::open(&db, clock.clone()).await?,
+        people,
+        flows.clone(),
+        &common.inner_key,
+        clock.clone(),
+    );
+    let unsent = Arc::new(verification::Listener(verifications.clone()));
     let bus = bus::Bus::connect(&config.data).await?;
     let collections = vec![
         "questionnaires",
         "questionnaire_responses",
         "card_elements",
+        "media",
         "cards",
         "templates",
         "share_links",
         "workflows",
         "flow_sessions",
+        "hosted_verifications",
         "region_rules",
         personal::COLLECTION,
     ];
     let (remembering, ready_db, heard, listened) = (rooms.clone(), db.clone(), bus.clone(), bus.clone());
-    let (followed, turns, ordered) = (bus.clone(), bus.clone(), bus.clone());
+    let (followed, turns, ordered, mails) = (bus.clone(), bus.clone(), bus.clone(), bus.clone());
     let (checked, look_db, look_clock) = (flows.clone(), db.clone(), clock.clone());
-        "media",
     let (evidence_db, evidence_clock) = (db.clone(), clock.clone());
     let (tidied, tidy_db, tidy_clock) = (rooms.media.clone(), db.clone(), clock);
     let check = kit::service::Check {
@@ -125,10 +137,11 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .room(questionnaire::rpc::service(rooms.questionnaires.clone()))
         .room(card_elements::rpc::service(rooms.elements.clone(), rooms.cards.clone()))
         .room(cards::rpc::service(rooms.cards.clone()))
+        .room(media::rpc::service(rooms.media.clone(), rooms.uses(), tokens))
         .room(template::rpc::service(rooms.templates.clone()))
         .room(workflow::rpc::service(rooms.workflows.clone()))
         .room(flow_session::rpc::service(flows.clone(), config.public_url.clone()))
-        .room(hosted_page::rpc::service(flows.clone()))
+        .room(hosted_page::rpc::service(flows.clone(), verifications, config.public_url.clone()))
         .room(template_viewer::rpc::service(looks, config.public_url.clone()))
         .room(region_rule::rpc::service(rules))
         .room(workflow_viewer::rpc::service(viewer))
@@ -137,13 +150,20 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .task("companies", move |stop| listened.subscribe("content-svc", "company", told, stop))
         .task("merges", move |stop| followed.subscribe("content-svc", "customer", merged, stop))
         .task("subscriptions", move |stop| turns.subscribe("content-svc", "subscription", turned, stop))
-        .room(media::rpc::service(rooms.media.clone(), rooms.uses(), tokens))
+        .task("mails", move |stop| mails.subscribe("content-svc", "notification", unsent, stop))
         .task("durability_check", move |stop| {
             let check = move |due| {
                 let flows = checked.clone();
                 async move { Ok(flows.check_durability(due).await?) }
             };
             store::cron::every(look_db, look_clock, "durability_check", "23 * * * *", check, stop)
+        })
+        .task("media", move |stop| {
+            let tidy = move |_due| {
+                let media = tidied.clone();
+                async move { media.tidy().await.map(drop).map_err(anyhow::Error::from) }
+            };
+            store::cron::every(tidy_db, tidy_clock, "media", "*/5 * * * *", tidy, stop)
         })
         .task("caches", move |stop| {
             heard.overhear("content", move |heard| events::drop_remembered(&remembering, &heard), stop)
@@ -158,13 +178,6 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .ready("mongodb", move || {
             let db = ready_db.clone();
             async move { store::ready(&db).await }
-        .task("media", move |stop| {
-            let tidy = move |_due| {
-                let media = tidied.clone();
-                async move { media.tidy().await.map(drop).map_err(anyhow::Error::from) }
-            };
-            store::cron::every(tidy_db, tidy_clock, "media", "*/5 * * * *", tidy, stop)
-        })
         });
     Ok(desk.serve(service, &ordered))
 }
@@ -174,6 +187,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
 pub struct Rooms {
     pub questionnaires: Questionnaires,
     pub elements: CardElements,
+    pub media: MediaRoom,
     pub cards: Cards,
     pub templates: Templates,
     pub workflows: Workflows,
@@ -187,7 +201,7 @@ impl Rooms {
         db: &Database,
         clock: SharedClock,
         offers: Arc<dyn Offers>,
-    pub media: MediaRoom,
+        files: Files,
     ) -> Result<Self, store::Error> {
         let visits = FlowStore::open(db, clock.clone()).await?;
         let intake = IntakeStore::open(db, clock.clone()).await?;
@@ -207,7 +221,6 @@ impl Rooms {
             objects(db, &clock).await?,
             templates.clone(),
             cards.clone(),
-        files: Files,
             questionnaires.clone(),
             offers,
         );

@@ -160,6 +160,7 @@ fn router(edge: &Arc<Edge>) -> anyhow::Result<Router> {
         let ops: Arc<[Arc<Operation>]> = ops.into();
         let methods = match special::upload::Target::at(&path) {
             Some(target) => special::upload::beside(edge, ops, target)?,
+            None if path == special::hosted::VERIFY => special::hosted::beside(edge, ops),
             None => methods(edge, ops),
         };
         app = app.route(&path, methods);
@@ -234,8 +235,10 @@ const GUARDS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
-/// Where the widget calls.
-const WIDGET: &str = "/v1/flow/";
+/// Whether a company's own page calls it: what widgets call, and where a customer shows who they are.
+fn embedded(path: &str) -> bool {
+    path.starts_with("/v1/flow/") || path.starts_with("/v1/hosted/") && path.ends_with("/verify")
+}
 
 /// Browsers of the configured origins may call, with their cookies; pages that hold a company's widget may call what
 /// widgets call, without; nobody else.
@@ -247,7 +250,7 @@ fn cors(edge: &Arc<Edge>) -> anyhow::Result<CorsLayer> {
     let (edge, trusted) = (edge.clone(), configured.clone());
     let known = move |origin: HeaderValue, parts: &http::request::Parts| {
         let (edge, configured) = (edge.clone(), configured.contains(&origin));
-        let widget = parts.uri.path().starts_with(WIDGET);
+        let widget = embedded(parts.uri.path());
         async move {
             configured
                 || match origin.to_str() {

@@ -241,7 +241,8 @@ impl Ears {
             self.notifications.tell(scope, &post).await
         };
         if kind == "flow.session.manual_requested" {
-            post(Kind::ManualCancellation, Severity::Urgent, "manual_cancellation", "manual").await?;
+            let title = if f.unverified { "manual_unverified" } else { "manual_cancellation" };
+            post(Kind::ManualCancellation, Severity::Urgent, title, "manual").await?;
             let at = f.wished_at.as_ref().and_then(kit::time::from_proto);
             let values = json!({ "wished_at": at.map(|t: Timestamp| t.to_string()) });
             let key = format!("cancel_request_received/{id}");

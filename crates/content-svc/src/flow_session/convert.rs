@@ -172,6 +172,7 @@ pub fn session(read: Stored<FlowSession>, personal: bool) -> pb::FlowSession {
         ended_at: body.ended_at.map(to_proto),
         durability: body.durable.map_or(0, |d| d.state.to_wire()),
         rule: body.rule.map(Into::into),
+        unverified: body.unverified,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod advance;
 mod billing;
+mod by_hand;
 mod consume;
 mod convert;
 mod durable;

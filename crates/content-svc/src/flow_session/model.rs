@@ -169,6 +169,9 @@ pub struct FlowSession {
     pub continue_url: Option<String>,
     pub wished_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// Whoever wished it could not show who they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
     /// The rule of the region; none for visits from before there were rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Applied>,
@@ -228,6 +231,7 @@ impl FlowSession {
             continue_url: None,
             wished_at: None,
             ended_at: None,
+            unverified: false,
             rule: Some(rule),
             heard: Vec::new(),
             durable: None,

@@ -79,7 +79,7 @@ impl FlowSessions {
 
     /// Who is here, what is known of them, and which flow is theirs. A service that does not answer costs the customer
     /// nothing but the offers.
-    async fn welcome(
+    pub(super) async fn welcome(
         &self,
         scope: &Scope,
         customer: String,

@@ -48,6 +48,7 @@ pub fn changed(read: &Stored<FlowSession>, session: &FlowSession, verb: &str, no
         screens: u32::try_from(session.trail.len()).unwrap_or(u32::MAX),
         answers: Some(prost_types::Struct { fields: answers.collect() }),
         holdout: session.holdout,
+        unverified: session.unverified,
     };
     let kind = format!("flow.session.{verb}");
     event(&read.scope, now, &kind, &read.id, read.version + 1, Data::FlowSessionChanged(data))

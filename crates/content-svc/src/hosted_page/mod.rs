@@ -2,3 +2,4 @@
 //! page can be reloaded, and the form of an old page changes nothing.
 
 pub mod rpc;
+mod verify;

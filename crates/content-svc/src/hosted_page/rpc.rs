@@ -9,15 +9,24 @@ use tonic::Request;
 use crate::error::Error;
 use crate::flow_session::{FlowSession, FlowSessions, Use, answers_of};
 use crate::render;
+use crate::verification::Verifications;
 use crate::wire::{Reply, reply};
 
-/// The room's gRPC service.
-pub fn service(room: FlowSessions) -> HostedPageServiceServer<Rpc> {
-    HostedPageServiceServer::new(Rpc(room))
+/// The room's gRPC service; `public_url` is where customers reach the gateway.
+pub fn service(
+    flows: FlowSessions,
+    verifications: Verifications,
+    public_url: String,
+) -> HostedPageServiceServer<Rpc> {
+    HostedPageServiceServer::new(Rpc { flows, verifications, public_url })
 }
 
 /// The room behind its gRPC service.
-pub struct Rpc(pub FlowSessions);
+pub struct Rpc {
+    pub flows: FlowSessions,
+    pub verifications: Verifications,
+    pub public_url: String,
+}
 
 #[tonic::async_trait]
 impl HostedPageService for Rpc {
@@ -34,22 +43,47 @@ impl HostedPageService for Rpc {
         let pb::SubmitHostedPageRequest { company, token, fields } = request.into_inner();
         reply(refused(self.submit(&company, &token, fields).await, "en"))
     }
+
+    async fn verify_hosted_customer(
+        &self,
+        request: Request<pb::VerifyHostedCustomerRequest>,
+    ) -> Reply<pb::HostedVerification> {
+        reply(self.verified(request.into_inner()).await)
+    }
+
+    async fn show_verify_page(&self, request: Request<pb::ShowVerifyPageRequest>) -> Reply<pb::HostedReply> {
+        let pb::ShowVerifyPageRequest { company, accept_language } = request.into_inner();
+        let language = language(&accept_language);
+        reply(refused(self.ask_who(&company, &language).await, &language))
+    }
+
+    async fn submit_verify_page(
+        &self,
+        request: Request<pb::SubmitVerifyPageRequest>,
+    ) -> Reply<pb::HostedReply> {
+        let pb::SubmitVerifyPageRequest { company, accept_language, fields } = request.into_inner();
+        let language = language(&accept_language);
+        reply(refused(self.next_step(&company, &language, &fields).await, &language))
+    }
 }
 
 impl Rpc {
     async fn show(&self, company: &str, token: &str) -> Result<pb::HostedReply, Error> {
-        let claims = self.0.claims(token)?;
+        let claims = self.flows.claims(token)?;
         let scope = claims.scope();
         // The address may hold the company's id or one of its names; the token says which it is.
         match claims.purpose {
             Use::Start { .. } => {
-                let read = self.0.start(token, "").await?;
-                let token = self.0.session_token(&scope, &read.id)?;
+                let read = self.flows.start(token, "").await?;
+                let token = self.flows.session_token(&scope, &read.id)?;
                 Ok(see_other(company, &token))
             }
             Use::Session { id } => {
-                let read = self.0.get(&scope, &id).await?;
+                let read = self.flows.get(&scope, &id).await?;
                 self.page(company, token, &read).await
+            }
+            Use::Look => {
+                Err(Fault::new(kit::Code::Unauthenticated, "invalid_token", "this is no way in").into())
             }
         }
     }
@@ -60,8 +94,8 @@ impl Rpc {
         token: &str,
         read: &Stored<FlowSession>,
     ) -> Result<pb::HostedReply, Error> {
-        let page = self.0.page(read).await?;
-        let frame = self.0.frame(read).await?;
+        let page = self.flows.page(read).await?;
+        let frame = self.flows.frame(read).await?;
         let frame = frame.map(|f| render::screen(&framed(&read.body), Some(&f), &read.id));
         let screen = render::screen(&read.body, page.as_ref(), &read.id);
         let html = render::html(&screen, frame.as_ref(), &address(company, token))?;
@@ -79,26 +113,23 @@ impl Rpc {
         token: &str,
         fields: Vec<pb::FormField>,
     ) -> Result<pb::HostedReply, Error> {
-        let claims = self.0.claims(token)?;
+        let claims = self.flows.claims(token)?;
         let scope = claims.scope();
         let Use::Session { id } = claims.purpose else {
-            Use::Look => {
-                Err(Fault::new(kit::Code::Unauthenticated, "invalid_token", "this is no way in").into())
-            }
             return Err(Fault::field("token", "invalid_token", "this is no session token").into());
         };
         let field =
             |name: &str| fields.iter().find(|f| f.name == name).map(|f| f.value.clone()).unwrap_or_default();
-        let read = self.0.get(&scope, &id).await?;
+        let read = self.flows.get(&scope, &id).await?;
         let act = field("do");
         // Going on from a page that is not shown any more would skip what is: only the wish to cancel counts always.
         let old = field("step") != read.body.node;
         let done = match act.as_str() {
-            "cancel" => self.0.cancel(&scope, &id).await,
+            "cancel" => self.flows.cancel(&scope, &id).await,
             _ if old => Ok(read.clone()),
-            "accept" => self.0.accept(&scope, &id, &field("offer"), field("consent") == "yes").await,
-            "decline" => self.0.decline(&scope, &id, &field("offer")).await,
-            "close" => self.0.close(&scope, &id).await,
+            "accept" => self.flows.accept(&scope, &id, &field("offer"), field("consent") == "yes").await,
+            "decline" => self.flows.decline(&scope, &id, &field("offer")).await,
+            "close" => self.flows.close(&scope, &id).await,
             _ => self.next(&scope, &id, fields).await,
         };
         match done {
@@ -136,7 +167,7 @@ impl Rpc {
                 }),
             }
         }
-        self.0.answer(scope, id, |page| answers_of(page, given)).await
+        self.flows.answer(scope, id, |page| answers_of(page, given)).await
     }
 }
 
@@ -155,7 +186,7 @@ fn address(company: &str, token: &str) -> String {
     format!("/v1/hosted/{company}/{token}")
 }
 
-fn see_other(company: &str, token: &str) -> pb::HostedReply {
+pub(super) fn see_other(company: &str, token: &str) -> pb::HostedReply {
     pb::HostedReply {
         status: 303,
         location: address(company, token),
@@ -185,7 +216,7 @@ fn refused(outcome: Result<pb::HostedReply, Error>, language: &str) -> Result<pb
 }
 
 /// The first language a browser asks for.
-fn language(accept: &str) -> String {
+pub(super) fn language(accept: &str) -> String {
     let first = accept.split(',').next().unwrap_or_default();
     let first = first.split(';').next().unwrap_or_default().trim();
     if first.is_empty() || first == "*" { "en".into() } else { first.to_owned() }

@@ -7,6 +7,7 @@ use store::{Record as _, Stored};
 
 use crate::error::Error;
 use crate::flow_session::{FlowSession, FlowStore, Hold, shelf};
+use crate::verification::{self, Verification};
 
 const WHAT: &str = "flow_sessions";
 const WHY: &str = "evidence that the wish to cancel was heard and what was shown; nothing says who it was";
@@ -68,6 +69,12 @@ impl Holder for ContentHolder {
         Ok(vec![
             Shelf::new(WHAT, FlowSession::COLLECTION, of(false), Erase::Remove),
             Shelf::new(WHAT, FlowSession::COLLECTION, of(true), Erase::Apart),
+            Shelf::new(
+                "hosted_verifications",
+                Verification::COLLECTION,
+                verification::shelf(&order.whose.customers),
+                Erase::Remove,
+            ),
         ])
     }
 

@@ -19,7 +19,9 @@ pub const PREVIEW_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline';
 static PAGES: LazyLock<Result<Environment<'static>, minijinja::Error>> = LazyLock::new(|| {
     let mut pages = Environment::new();
     // The name ends in .html: everything is escaped.
+    pages.add_template("style.html", include_str!("style.html"))?;
     pages.add_template("page.html", include_str!("page.html"))?;
+    pages.add_template("verify.html", include_str!("verify.html"))?;
     Ok(pages)
 });
 
@@ -41,6 +43,59 @@ pub fn page(screen: &Screen, frame: Option<&Screen>, action: &str) -> Result<Str
         brand => frame.map(|f| f.title.as_str()),
         footer => minijinja::value::Serde(footer),
         action => action,
+    };
+    page.render(values).map_err(|e| Fault::internal(anyhow::anyhow!("{e:#}")))
+}
+
+/// Where somebody stands who shows who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Who is it?
+    Who,
+    /// Which code was mailed? `resend`: another one may be asked for; `wrong`: the last one was not it.
+    Code { resend: bool, wrong: bool },
+    /// People carry the wish out.
+    Manual,
+}
+
+/// The page that asks who somebody is. `who`: what was said of it, by field.
+pub fn verify(
+    step: Step,
+    company: &str,
+    locale: &str,
+    who: &[(&str, &str)],
+    action: &str,
+) -> Result<String, Fault> {
+    let pages = PAGES.as_ref().map_err(|e| Fault::internal(anyhow::anyhow!("{e:#}")))?;
+    let page = pages.get_template("verify.html").map_err(Fault::internal)?;
+    let say = |key: &str| word(key, locale);
+    let (name, notice, again) = match step {
+        Step::Who => ("who", "", ""),
+        Step::Code { resend, wrong } => {
+            let notice = if wrong { say("verify_wrong") } else { "" };
+            ("code", notice, if resend { say("verify_again") } else { say("verify_manual") })
+        }
+        Step::Manual => ("manual", "", ""),
+    };
+    let who: Vec<_> = who.iter().map(|(name, value)| context! { name => *name, value => *value }).collect();
+    let values = context! {
+        step => name,
+        company => company,
+        locale => locale,
+        action => action,
+        who => who,
+        email => "",
+        theme => context! {},
+        say => context! {
+            title => say(&format!("verify_{name}_title")),
+            text => say(&format!("verify_{name}_text")),
+            notice => notice,
+            again => again,
+            email => say("verify_email"),
+            send => say("verify_send"),
+            code => say("verify_code"),
+            go => say("continue"),
+        },
     };
     page.render(values).map_err(|e| Fault::internal(anyhow::anyhow!("{e:#}")))
 }

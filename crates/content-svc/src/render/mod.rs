@@ -6,5 +6,5 @@ mod html;
 mod screen;
 mod words;
 
-pub use html::{POLICY, PREVIEW_POLICY, page as html, refusal, unshared};
+pub use html::{POLICY, PREVIEW_POLICY, Step, page as html, refusal, unshared, verify};
 pub use screen::{CardView, ChoiceView, OfferView, Piece, PlaceView, QuestionView, Screen, screen};

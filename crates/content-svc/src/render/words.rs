@@ -68,6 +68,30 @@ pub fn word(key: &str, locale: &str) -> &'static str {
             "Please ask whoever sent it to you for another one.",
             "Bitte fragen Sie, wer ihn geschickt hat, nach einem neuen.",
         ),
+        "verify_who_title" => ("Cancel your plan", "Tarif kündigen"),
+        "verify_who_text" => (
+            "Tell us the e-mail address of your account. We send a code there, so that nobody else can cancel for you.",
+            "Nennen Sie die E-Mail-Adresse Ihres Kontos. Wir senden einen Code dorthin, damit niemand sonst für Sie kündigt.",
+        ),
+        "verify_email" => ("E-mail address", "E-Mail-Adresse"),
+        "verify_send" => ("Send the code", "Code senden"),
+        "verify_code_title" => ("Look into your mail", "Sehen Sie in Ihre E-Mails"),
+        "verify_code_text" => (
+            "If we know this address, a code is on its way to it. It works for fifteen minutes.",
+            "Wenn wir diese Adresse kennen, ist ein Code dorthin unterwegs. Er gilt fünfzehn Minuten.",
+        ),
+        "verify_code" => ("The six digits", "Die sechs Ziffern"),
+        "verify_wrong" => (
+            "This code is wrong, or its time is over.",
+            "Dieser Code ist falsch, oder seine Zeit ist vorbei.",
+        ),
+        "verify_again" => ("Send another code", "Noch einen Code senden"),
+        "verify_manual" => ("No code came: cancel without one", "Kein Code gekommen: ohne kündigen"),
+        "verify_manual_title" => ("Your request is in", "Ihr Wunsch ist eingegangen"),
+        "verify_manual_text" => (
+            "If you are a customer, your cancellation is noted as of now, and people carry it out. They may ask you back.",
+            "Wenn Sie Kunde sind, ist Ihre Kündigung ab jetzt vermerkt, und Menschen führen sie aus. Sie fragen vielleicht nach.",
+        ),
         "refused_title" => ("This link does not work any more", "Dieser Link gilt nicht mehr"),
         "refused_text" => (
             "Please open the page again from your account.",

@@ -29,7 +29,7 @@ impl Browser {
     async fn new() -> Self {
         let flow = Flow::new().await;
         let token = flow.token().await;
-        let room = Rpc(flow.flows.clone());
+        let room = crate::verification::rpc(&flow, Vec::new()).await;
         Self { flow, room, at: token }
     }
 

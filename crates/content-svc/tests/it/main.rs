@@ -20,6 +20,7 @@ mod regions;
 mod responses;
 mod service;
 mod shapes;
+mod verification;
 mod versions;
 mod viewer;
 mod world;

@@ -357,6 +357,19 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
             "responses": { "200": { "description": "The records.", "content": { "application/json": {} } } },
         }),
     );
+    let page = json!({ "description": "A page that says so.", "content": { "text/html": { "schema": { "type": "string" } } } });
+    add(
+        "/v1/hosted/{company}/verify",
+        "get",
+        json!({
+            "operationId": "HostedPageService_ShowVerifyPage", "tags": ["HostedPage"], "security": [],
+            "summary": "The same as a page with a form, which is posted here as `application/x-www-form-urlencoded`.",
+            "parameters": [path_parameter("company")],
+            "responses": {
+                "200": { "description": "The page.", "content": { "text/html": { "schema": { "type": "string" } } } },
+                "404": page },
+        }),
+    );
     add(
         "/v1/media",
         "post",

@@ -30,6 +30,9 @@ async fn a_widget_is_let_in_from_its_company_s_pages_only() {
     world.behind.origins.lock().unwrap().insert(SHOP.into(), vec!["com_1".into()]);
     world.behind.origins.lock().unwrap().insert("https://other.example".into(), vec!["com_2".into()]);
     assert_eq!(preflight(&world, SESSION, SHOP).await, (Some(SHOP.into()), false));
+    let verify = "/v1/hosted/telco/verify";
+    assert_eq!(preflight(&world, verify, SHOP).await, (Some(SHOP.into()), false));
+    assert_eq!(preflight(&world, "/v1/hosted/telco/token", SHOP).await.0, None);
     assert_eq!(preflight(&world, "/v1/cards", SHOP).await.0, None, "a shop's page is no dashboard");
     assert_eq!(preflight(&world, "/v1/cards", APP).await, (Some(APP.into()), true));
     for stranger in ["https://evil.example", "null", "https://www.telco.example.evil.example"] {

@@ -22,8 +22,8 @@ use crate::events::mail_changed;
 /// Mails looked at in one go, and sent at once.
 const BATCH: u32 = 64;
 const AT_ONCE: usize = 8;
-/// Says to the customer that the wish to leave was heard: it goes out to whoever asked to be left in peace, too.
-const LEAVING: &str = "cancel_request_received";
+/// What belongs to a wish to leave that the customer has just said: it goes out to whoever asked to be left in peace, too.
+const LEAVING: [&str; 2] = ["cancel_request_received", "hosted_code"];
 /// How often it is looked for mails whose time has come.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -116,7 +116,7 @@ impl Worker {
         if let Some(customer) = &m.customer_id {
             match self.contacts.get(&mail.scope, customer).await? {
                 None => return Ok(m.failed("the customer is not known yet", false, self.clock.now())),
-                Some(contact) if contact.restricted && m.template != LEAVING => {
+                Some(contact) if contact.restricted && !LEAVING.contains(&m.template.as_str()) => {
                     return Ok(m.suppressed("the customer asked that their data is not used"));
                 }
                 Some(contact) if contact.email.is_empty() => {

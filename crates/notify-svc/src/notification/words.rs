@@ -23,6 +23,13 @@ pub fn word(key: &str, locale: &str) -> String {
             "Das Abonnement ließ sich nicht sicher ändern: Bitte führen Sie die Kündigung von Hand aus. Sie gilt ab dem \
              Tag des Wunsches.",
         ),
+        "manual_unverified" => ("A wish to cancel waits for you", "Eine Kündigung wartet auf Sie"),
+        "manual_unverified_body" => (
+            "Whoever said so could not show who they are, as no code reached them: please ask the customer, and then carry \
+             the cancellation out by hand. It counts from the day of the wish.",
+            "Wer das wünscht, konnte nicht zeigen, wer er ist, denn kein Code kam an: Bitte fragen Sie den Kunden und \
+             führen Sie die Kündigung dann von Hand aus. Sie gilt ab dem Tag des Wunsches.",
+        ),
         "connection_degraded" => (
             "The connection to the billing provider is disturbed",
             "Die Verbindung zum Abrechner ist gestört",

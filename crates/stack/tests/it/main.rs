@@ -10,10 +10,11 @@
 mod a_clock_is_moved;
 mod a_customer_cancels;
 mod a_customer_is_saved;
+mod a_customer_shows_who_they_are;
 mod a_payment_fails;
 mod a_person_is_forgotten;
-mod a_promise_is_kept_by_hand;
 mod a_picture_is_published;
+mod a_promise_is_kept_by_hand;
 mod a_trace_holds_every_hop;
 mod any_service_may_die;
 mod companies_do_not_see_each_other;
