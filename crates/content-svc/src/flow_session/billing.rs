@@ -75,6 +75,8 @@ pub trait Billing: Send + Sync {
         segments: &Segments,
     ) -> Result<OnTable, Fault>;
     async fn claim(&self, caller: &Caller, offer: &OnTable) -> Carried;
+    /// What became of an offer that was taken.
+    async fn promise(&self, caller: &Caller, redemption: &str) -> Result<Promise, Fault>;
     async fn decline(&self, caller: &Caller, redemption: &str) -> Result<(), Fault>;
     async fn lapse(&self, caller: &Caller, session: &str) -> Result<(), Fault>;
     async fn cancel(
@@ -84,6 +86,16 @@ pub trait Billing: Send + Sync {
         subscription: &str,
         wished_at: Timestamp,
     ) -> Carried;
+}
+
+/// How a taken offer stands with the company: some are carried out by its own people or systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    Kept,
+    /// Still to be kept.
+    Open,
+    /// The company said that it cannot.
+    Broken,
 }
 
 /// Over gRPC.
@@ -190,6 +202,18 @@ impl Billing for Upstreamed {
                 }
             },
         }
+    }
+
+    async fn promise(&self, caller: &Caller, redemption: &str) -> Result<Promise, Fault> {
+        let up = &self.0.billing;
+        let asked = pb::GetRedemptionRequest { id: redemption.into() };
+        let request = up.request(caller, SCREEN, asked).map_err(|s| fault(&s))?;
+        let reply = RedemptionServiceClient::new(up.channel()).get_redemption(request).await;
+        Ok(match reply.map_err(|s| fault(&s))?.into_inner().state() {
+            pb::RedemptionState::FulfilPending => Promise::Open,
+            pb::RedemptionState::Rejected => Promise::Broken,
+            _ => Promise::Kept,
+        })
     }
 
     async fn decline(&self, caller: &Caller, redemption: &str) -> Result<(), Fault> {

@@ -17,7 +17,7 @@ mod store;
 mod tell;
 mod token;
 
-pub use billing::{Billing, Carried, Segments, Upstreamed, Visitor, facts_of};
+pub use billing::{Billing, Carried, Promise, Segments, Upstreamed, Visitor, facts_of};
 pub use consume::Listener;
 pub use convert::{answer_to_wire, answers as answers_of, answers_among, screen as screen_to_wire};
 pub use durable::{Durability, Durable, Turns};

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use content_svc::companies::Companies;
 use content_svc::engine::{Answer, Candidate};
 use content_svc::flow_session::{
-    Billing, Carried, FlowSession, FlowSessions, FlowStore, OnTable, Segments, State, Subject, Tokens,
-    Visitor,
+    Billing, Carried, FlowSession, FlowSessions, FlowStore, OnTable, Promise, Segments, State, Subject,
+    Tokens, Visitor,
 };
 use content_svc::region_rule::{RegionRules, RuleStore};
 use jiff::SignedDuration;
@@ -32,6 +32,8 @@ pub struct Biller {
     pub country: Mutex<String>,
     /// How the subscription stands; active when nothing is said.
     pub state: Mutex<String>,
+    /// How the offers that were taken stand; kept when nothing is said.
+    pub promise: Mutex<Option<Promise>>,
 }
 
 impl Biller {
@@ -127,6 +129,11 @@ impl Billing for Biller {
     async fn claim(&self, _: &Caller, offer: &OnTable) -> Carried {
         self.note(format!("claim {} {}", offer.redemption_id, offer.terms_hash));
         self.carried()
+    }
+
+    async fn promise(&self, _: &Caller, _: &str) -> Result<Promise, Fault> {
+        self.answer()?;
+        Ok(self.promise.lock().unwrap().unwrap_or(Promise::Kept))
     }
 
     async fn decline(&self, _: &Caller, _: &str) -> Result<(), Fault> {
