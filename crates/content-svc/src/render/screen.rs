@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::format::{fill, value};
-use super::words::word;
+use super::words::{direction, spoken, word};
 use crate::card_elements::{Action, Element, Props};
 use crate::cards::{CardContent, CardKind};
 use crate::engine::{Answer, holds};
@@ -17,7 +17,10 @@ use crate::workflow::Page;
 /// Everything a customer sees at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Screen {
+    /// The language the words are in.
     pub locale: String,
+    /// How it is written, for `dir`.
+    pub direction: &'static str,
     pub title: String,
     pub notice: String,
     pub places: Vec<PlaceView>,
@@ -95,7 +98,6 @@ pub struct OfferView {
 /// The page a visit stands at; `page` is what its workflow pins for the node, none for pages of ours. `seed` orders
 /// shuffled choices: the same visit always sees the same order.
 pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen {
-    let seen = Seen { session, seed };
     let own = match (session.state, &session.pending) {
         (_, Some(Pending::Cancel)) => Some("settling_cancel"),
         (_, Some(Pending::Accept(_))) => Some("settling_accept"),
@@ -107,7 +109,8 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         _ if page.is_none() => Some("plain"),
         _ => None,
     };
-    let locale = session.locale.clone();
+    let locale = written_in(&session.locale, page.filter(|_| own.is_none()));
+    let seen = Seen { session, seed, locale: &locale };
     let offer = session.offer.as_ref().filter(|_| own.is_none()).map(|o| OfferView {
         id: o.offer_id.clone(),
         kind: o.kind.clone(),
@@ -128,6 +131,7 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         continue_label: word("continue", &locale).to_owned(),
         can_cancel: session.can_cancel() && session.state != State::Saved,
         node: session.node.clone(),
+        direction: direction(&locale),
         locale,
         title,
         places,
@@ -136,14 +140,25 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
     }
 }
 
+/// The language a page is in: its reader's where its title is there in it, else the title's own.
+fn written_in(wanted: &str, page: Option<&Page>) -> String {
+    let title = page.map(|p| &p.template.content.title).filter(|t| t.has_default());
+    match title {
+        Some(title) if !title.covers(wanted) => title.default_locale.clone(),
+        Some(_) => wanted.to_owned(),
+        None => spoken(wanted).to_owned(),
+    }
+}
+
 struct Seen<'a> {
     session: &'a FlowSession,
     seed: &'a str,
+    locale: &'a str,
 }
 
 impl Seen<'_> {
     fn locale(&self) -> &str {
-        &self.session.locale
+        self.locale
     }
 
     fn own_page(&self, name: &str) -> (String, BTreeMap<String, String>, Vec<PlaceView>) {
