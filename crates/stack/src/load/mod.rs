@@ -78,7 +78,7 @@ pub struct Options {
     #[arg(long, default_value = "America/New_York")]
     time_zone: String,
     /// Languages of the content, the default first.
-    #[arg(long, value_delimiter = ',', default_value = "en,de")]
+    #[arg(long, value_delimiter = ',', default_value = "en,de,ar")]
     locales: Vec<String>,
     /// Customers with one subscription each (CSV).
     #[arg(long)]
