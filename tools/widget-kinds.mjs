@@ -156,13 +156,18 @@ await browse({ pictures, name: "kinds", stopped: /inline event handler|inline st
   assert.deepEqual((await seen()).slice(2), [["handleLink", "https://elsewhere.example/"], ["onScreen", "canceled"], ["onCanceled", "canceled"], ["handleCancel", "canceled"], ["onClose", null]]);
 
   // A call that nobody answers: looked at, then said, with the way out beside it.
-  await open("{}", [200, screen("Once", kinds, { session_token: "t" })], [500, {}], [500, {}], [200, screen("Twice", bare)]);
+  await open("{}", [200, screen("Once", kinds, { session_token: "t" })], [500, {}], [500, {}], [200, screen("Once", kinds)], [200, screen("Twice", bare)]);
   await visit.until("dialog form");
+  await dialog("textarea").fill("Written once.");
   await dialog("[data-do=next]").click();
   await visit.until("dialog [role=alert] button");
   await visit.look("trouble");
   assert.equal(await dialog("[data-cancel-now]").count(), 1);
   await dialog("[role=alert] button").click();
+  await page.locator("dialog[aria-busy=false] h2:focus").waitFor();
+  assert.equal(await dialog("[role=alert]").textContent(), "");
+  assert.equal(await dialog("textarea").inputValue(), "Written once.");
+  await dialog("[data-do=next]").click();
   await page.locator("dialog h2", { hasText: "Twice" }).waitFor();
 
   // From the right; and a page of a company's that draws wrongly falls to the plain way, though a listener fails as well.

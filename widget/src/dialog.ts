@@ -55,6 +55,7 @@ export class Dialog {
   readonly #theme = new CSSStyleSheet();
   #words: Words;
   #drawn: { screen?: Screen; problem?: Problem } = {};
+  #troubled = false;
   #closed = false;
 
   constructor(options: DialogOptions) {
@@ -126,7 +127,7 @@ export class Dialog {
     this.#status.textContent = busy ? this.#words.loading : "";
     const { screen, problem } = state;
     if (busy || !screen) return;
-    if (screen !== this.#drawn.screen || problem !== this.#drawn.problem || state.trouble) this.#draw(state, screen);
+    if (screen !== this.#drawn.screen || problem !== this.#drawn.problem) this.#draw(state, screen);
     if (state.trouble) this.#trouble();
   }
 
@@ -134,8 +135,16 @@ export class Dialog {
     const fresh = screen !== this.#drawn.screen;
     const same = fresh && JSON.stringify({ ...screen, session_token: "" }) === JSON.stringify({ ...this.#drawn.screen, session_token: "" });
     this.#drawn = { screen, problem: state.problem };
-    // Looking again at something that settles moves nobody's focus.
-    if (same && !state.problem && !state.trouble) return;
+    if (same && !state.problem) {
+      // Looked at again: nobody's focus moves and what was written stays, but where the button to try again stood.
+      if (this.#troubled) {
+        this.#notice.replaceChildren(screen.notice ?? "");
+        this.#title.focus();
+      }
+      this.#troubled = false;
+      return;
+    }
+    this.#troubled = false;
     this.#words = wordsFor(screen.locale, this.#options.words);
     this.#dress(screen);
     this.#title.textContent = screen.title ?? "";
@@ -189,6 +198,7 @@ export class Dialog {
   }
 
   #trouble(): void {
+    this.#troubled = true;
     const again = el("button", { type: "button" }, this.#words.again);
     again.addEventListener("click", () => this.flow.again());
     this.#notice.replaceChildren(el("span", {}, this.#words.trouble), again);

@@ -18,6 +18,8 @@ let shown: Dialog | undefined;
 
 /** Opens the flow. Whatever goes wrong, `handleFallback` is called: once, and with nothing of ours left on the page. */
 export function open(options: Omit<DialogOptions, "api"> & { api?: string }): { close(): void } {
+  // Without it a customer could be left with nothing: said at once, and not when it is too late.
+  if (typeof options.handleFallback !== "function") throw new TypeError("retention: handleFallback is needed");
   shown?.close();
   const fallen = (reason: "setup" | "unsupported", why: unknown) => {
     complain(why);
