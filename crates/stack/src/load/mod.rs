@@ -189,6 +189,8 @@ fn company(options: &Options) -> Value {
         "time_zone": options.time_zone,
         "locales": options.locales,
         "product_upload_enabled": true,
+        // The example page (examples/widget) is the demo company's own.
+        "widget_origins": if options.demo { vec!["http://127.0.0.1:7480"] } else { Vec::new() },
     })
 }
 
