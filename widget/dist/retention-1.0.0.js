@@ -17,7 +17,7 @@ section>:last-child{margin-block-end:0}
 p,ul,ol,blockquote{margin:0 0 .75rem}p{white-space:pre-line}ul,ol{padding-inline-start:1.5rem}
 blockquote{padding-inline-start:.75rem;border-inline-start:3px solid var(--border)}
 fieldset{border:0;padding:0;margin:0 0 1rem;scroll-margin:1rem;min-inline-size:0}legend{font-weight:600;padding:0;margin-block-end:.5rem}
-label.choice{display:flex;gap:.625rem;align-items:center;min-height:2.75rem;padding:.375rem .75rem;border:1px solid var(--border);border-radius:var(--radius);margin-block-end:.5rem;cursor:pointer}
+label.choice{display:flex;gap:.75rem;align-items:center;min-height:2.75rem;padding:.375rem .75rem;border:1px solid var(--border);border-radius:var(--radius);margin-block-end:.5rem;cursor:pointer}
 label.choice:has(:checked){border-color:var(--accent);box-shadow:inset 0 0 0 1px var(--accent)}
 input[type=radio],input[type=checkbox]{width:1.25rem;height:1.25rem;margin:0;flex:none;accent-color:var(--accent)}
 textarea,input[type=date],input[type=number]{display:block;width:100%;font:inherit;color:inherit;padding:.625rem;border:1px solid var(--muted);border-radius:var(--radius);background:var(--surface)}
