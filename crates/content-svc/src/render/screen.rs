@@ -17,7 +17,7 @@ use crate::workflow::Page;
 /// Everything a customer sees at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Screen {
-    /// The language the words are in.
+    /// The language the page is in.
     pub locale: String,
     /// How it is written, for `dir`.
     pub direction: &'static str,
@@ -109,8 +109,8 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         _ if page.is_none() => Some("plain"),
         _ => None,
     };
-    let locale = written_in(&session.locale, page.filter(|_| own.is_none()));
-    let seen = Seen { session, seed, locale: &locale };
+    let locale = session.locale.clone();
+    let seen = Seen { session, seed };
     let offer = session.offer.as_ref().filter(|_| own.is_none()).map(|o| OfferView {
         id: o.offer_id.clone(),
         kind: o.kind.clone(),
@@ -119,6 +119,7 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         terms_hash: o.terms_hash.clone(),
         consent: if session.asks_for_consent() { word("consent", &locale).to_owned() } else { String::new() },
     });
+    let written = written_in(&locale, page.filter(|_| own.is_none()));
     let (title, theme, places) = match (own, page) {
         (Some(own), _) => seen.own_page(own),
         (None, Some(page)) => seen.page(page),
@@ -131,8 +132,8 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         continue_label: word("continue", &locale).to_owned(),
         can_cancel: session.can_cancel() && session.state != State::Saved,
         node: session.node.clone(),
-        direction: direction(&locale),
-        locale,
+        direction: direction(&written),
+        locale: written,
         title,
         places,
         offer,
@@ -140,7 +141,8 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
     }
 }
 
-/// The language a page is in: its reader's where its title is there in it, else the title's own.
+/// The language a page is in as a whole: its reader's where its title is there in it, else the title's own. Each text in
+/// it, and every word of ours, is the reader's where it is there, for all that.
 fn written_in(wanted: &str, page: Option<&Page>) -> String {
     let title = page.map(|p| &p.template.content.title).filter(|t| t.has_default());
     match title {
@@ -153,12 +155,11 @@ fn written_in(wanted: &str, page: Option<&Page>) -> String {
 struct Seen<'a> {
     session: &'a FlowSession,
     seed: &'a str,
-    locale: &'a str,
 }
 
 impl Seen<'_> {
     fn locale(&self) -> &str {
-        self.locale
+        &self.session.locale
     }
 
     fn own_page(&self, name: &str) -> (String, BTreeMap<String, String>, Vec<PlaceView>) {

@@ -125,7 +125,10 @@ async fn a_page_says_which_language_it_is_in_and_how_that_is_written() {
     // The company wrote in English only, and we speak Arabic.
     let theirs = render::screen(&read.body, page.as_ref(), &read.id);
     assert_eq!((theirs.locale.as_str(), theirs.direction), ("en", "ltr"));
-    assert_eq!(theirs.cancel_label, "Cancel now");
+    assert_eq!(
+        theirs.cancel_label, "إلغاء الاشتراك الآن",
+        "the way out is in the reader's language all the same"
+    );
     let ours = render::screen(&read.body, None, &read.id);
     assert_eq!((ours.locale.as_str(), ours.direction), ("ar-EG", "rtl"));
     let html = render::html(&ours, None, "").unwrap();
