@@ -54,14 +54,15 @@ pub fn answers_among(
 pub fn screen(read: &Stored<FlowSession>, screen: Screen, token: String) -> pb::FlowScreen {
     let Screen {
         locale,
+        direction,
         title,
         notice,
         places,
         offer,
         can_cancel,
-        cancel_label: _,
+        cancel_label,
         continue_url,
-        continue_label: _,
+        continue_label,
         theme,
         node: _,
     } = screen;
@@ -93,6 +94,9 @@ pub fn screen(read: &Stored<FlowSession>, screen: Screen, token: String) -> pb::
         can_cancel,
         continue_url,
         theme: theme.into_iter().collect(),
+        direction: direction.into(),
+        cancel_label,
+        continue_label,
     }
 }
 

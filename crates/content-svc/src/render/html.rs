@@ -6,7 +6,7 @@ use kit::Fault;
 use minijinja::{Environment, context};
 
 use super::screen::Screen;
-use super::words::word;
+use super::words::{direction, spoken, word};
 
 /// Nothing but the page itself: no scripts, no frames, forms only to us.
 pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' https:; form-action 'self'; \
@@ -56,11 +56,13 @@ pub fn unshared(locale: &str) -> Result<String, Fault> {
 }
 
 fn notice(name: &str, locale: &str) -> Result<String, Fault> {
+    let locale = spoken(locale);
     let say = |what: &str| word(&format!("{name}_{what}"), locale).to_owned();
     let piece = super::Piece { kind: "text", text: say("text"), ..super::Piece::default() };
     let card = super::CardView { id: String::new(), kind: "contact".into(), pieces: vec![piece] };
     let screen = Screen {
         locale: locale.to_owned(),
+        direction: direction(locale),
         title: say("title"),
         notice: String::new(),
         places: vec![super::PlaceView { name: "main".into(), cards: vec![card] }],

@@ -78,7 +78,7 @@ pub struct Options {
     #[arg(long, default_value = "America/New_York")]
     time_zone: String,
     /// Languages of the content, the default first.
-    #[arg(long, value_delimiter = ',', default_value = "en,de")]
+    #[arg(long, value_delimiter = ',', default_value = "en,de,ar")]
     locales: Vec<String>,
     /// Customers with one subscription each (CSV).
     #[arg(long)]
@@ -189,6 +189,8 @@ fn company(options: &Options) -> Value {
         "time_zone": options.time_zone,
         "locales": options.locales,
         "product_upload_enabled": true,
+        // The example page (examples/widget) is the demo company's own.
+        "widget_origins": if options.demo { vec!["http://127.0.0.1:7480"] } else { Vec::new() },
     })
 }
 
