@@ -50,9 +50,8 @@ mod tests {
     #[test]
     fn arms_are_drawn_by_their_weights() {
         let split = split("exp_1", &[("blue", 3), ("green", 1), ("never", 0)]);
-        let in_arm = |arm| {
-            (0..8_000).filter(|i| draw(&split, "wfl_1", "n", &format!("cus_{i}")) == Some(arm)).count()
-        };
+        let in_arm =
+            |arm| (0..8_000).filter(|i| draw(&split, "wfl_1", "n", &format!("cus_{i}")) == Some(arm)).count();
         let (blue, green) = (in_arm("blue"), in_arm("green"));
         assert!((5_800..6_200).contains(&blue) && blue + green == 8_000, "{blue} {green}");
     }

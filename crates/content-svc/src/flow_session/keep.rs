@@ -33,7 +33,10 @@ impl Keeping {
     }
 
     /// Boxed, as the compiler cannot see through an async closure that such a future may move between threads.
-    fn run(self: Arc<Self>, tx: &mut Transaction) -> BoxFuture<'_, Result<Stored<FlowSession>, store::Error>> {
+    fn run(
+        self: Arc<Self>,
+        tx: &mut Transaction,
+    ) -> BoxFuture<'_, Result<Stored<FlowSession>, store::Error>> {
         Box::pin(async move {
             let scope = match &self.whose {
                 Whose::New(scope, _) => scope,

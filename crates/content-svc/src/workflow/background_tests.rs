@@ -117,9 +117,7 @@ fn an_action_says_what_it_does_and_can_be_carried_out() {
 
 #[test]
 fn a_split_has_an_arm_to_draw_and_a_wait_an_end() {
-    let of = |kind: NodeKind| {
-        codes(check(&background(vec![node("n", kind), end("kept", EndOutcome::Kept)])))
-    };
+    let of = |kind: NodeKind| codes(check(&background(vec![node("n", kind), end("kept", EndOutcome::Kept)])));
     let split = |weights: &[(&str, u32)]| {
         let arms = vec![("blue".into(), "kept".into())];
         let weights = weights.iter().map(|(arm, weight)| ((*arm).into(), *weight)).collect();
@@ -139,4 +137,24 @@ fn a_split_has_an_arm_to_draw_and_a_wait_an_end() {
     assert_eq!(wait(0, "", None), one("required", "nodes[n].wait.hours"));
     assert_eq!(wait(1, "subscription.happy", None), one("unknown_event", "nodes[n].wait.event"));
     assert_eq!(wait(0, "persona.left", Some("kept")), one("never_late", "nodes[n].wait.late"));
+}
+
+#[test]
+fn a_file_holds_all_that_actions_splits_and_waits_hold() {
+    let split = Split {
+        experiment_id: "exp_1".into(),
+        arms: vec![("blue".into(), "day".into()), ("green".into(), "kept".into())],
+        otherwise: "kept".into(),
+        weights: vec![("blue".into(), 3), ("green".into(), 1)],
+    };
+    let wait =
+        Wait { hours: 24, event: "persona.left".into(), next: "kept".into(), late: Some("tag".into()) };
+    let mut nodes =
+        vec![node("draw", NodeKind::Split(split)), node("day", NodeKind::Wait(wait)), action("tag", "ask")];
+    nodes.extend(mail(Mail { link: "https://pay.example/now".into(), ..words("Dear {{plan}}") }));
+    let flow = WorkflowContent { limits: Limits { max_days: 7, ..Limits::default() }, ..background(nodes) };
+    assert_eq!(codes(check(&flow)), []);
+    let text = super::file::write("Dunning", &flow, &str::to_owned).unwrap();
+    let read = super::file_read::read(&text, &|key| Some(key.to_owned()));
+    assert_eq!(read, Ok(("Dunning".into(), flow)), "{text}");
 }

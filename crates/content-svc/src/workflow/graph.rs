@@ -79,7 +79,11 @@ impl Graph<'_> {
     /// Where a node leads at once. In the background a wait leads nowhere at once: that is what lets a circle through it.
     fn leads_to(&self, at: usize) -> Vec<usize> {
         let waits = matches!(self.kind(at), NodeKind::Wait(_));
-        if waits && self.content.trigger.is_in_the_background() { Vec::new() } else { self.exits(at).collect() }
+        if waits && self.content.trigger.is_in_the_background() {
+            Vec::new()
+        } else {
+            self.exits(at).collect()
+        }
     }
 
     /// The nodes that can be reached, each after everything it leads to at once; none where there is a circle that

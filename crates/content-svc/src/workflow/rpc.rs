@@ -13,11 +13,11 @@ use super::import::Imported;
 use super::model::{Trigger, WorkflowContent, WorkflowHead};
 use super::ops::Workflows;
 use super::uses::{Use, Used};
-use crate::text::rpc::findings;
 use crate::error::Error;
+use crate::text::rpc::findings;
 use crate::versioned::{Filter, Object, View, rpc as versions};
-use crate::workflow_run::{Start, WorkflowRuns};
 use crate::wire::{Reply, Wire, enum_of, mirror, reply, some};
+use crate::workflow_run::{Start, WorkflowRuns};
 
 mirror!(Used => pb::UsedKind { Template, Card, Questionnaire, Offer, Persona });
 
@@ -137,14 +137,16 @@ impl WorkflowService for Rpc {
             })
             .collect();
         let started = self.1.by_hand(&caller, &id, &starts).await;
-        reply(started.map(|all| pb::StartWorkflowRunsResponse {
-            items: std::iter::zip(starts, all)
-                .map(|(start, started)| pb::RunStarted {
-                    customer: start.customer,
-                    outcome: started.outcome().into(),
-                    run_id: started.run_id().unwrap_or_default().into(),
-                })
-                .collect(),
+        reply(started.map(|all| {
+            pb::StartWorkflowRunsResponse {
+                items: std::iter::zip(starts, all)
+                    .map(|(start, started)| pb::RunStarted {
+                        customer: start.customer,
+                        outcome: started.outcome().into(),
+                        run_id: started.run_id().unwrap_or_default().into(),
+                    })
+                    .collect(),
+            }
         }))
     }
 

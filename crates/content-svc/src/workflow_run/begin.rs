@@ -89,7 +89,9 @@ impl WorkflowRuns {
         let caller = Caller::internal("content-svc", Some(scope.clone()));
         let visitor = match self.billing.visitor(&caller, &start.customer, &start.subscription).await {
             Ok(visitor) => visitor,
-            Err(e) if matches!(e.code().0, Code::NotFound | Code::Refused | Code::Invalid) => return Ok(None),
+            Err(e) if matches!(e.code().0, Code::NotFound | Code::Refused | Code::Invalid) => {
+                return Ok(None);
+            }
             Err(e) => return Err(e.into()),
         };
         let segments = self.billing.segments(&caller, &visitor.customer_id).await?;
@@ -129,11 +131,8 @@ impl WorkflowRuns {
                 return Ok(Started::Not("reentry"));
             }
         }
-        let pinned = FlowRef {
-            id: flow.id.clone(),
-            number: flow.release.number,
-            hash: flow.release.hash.clone(),
-        };
+        let pinned =
+            FlowRef { id: flow.id.clone(), number: flow.release.number, hash: flow.release.hash.clone() };
         let run = WorkflowRun {
             customer_id: who.customer,
             subscription_id: who.subscription,

@@ -38,13 +38,7 @@ pub async fn act(
     Ok((effect, events))
 }
 
-fn requested(
-    read: &Stored<WorkflowRun>,
-    mail: &Mail,
-    key: &str,
-    seen: &Seen,
-    now: Timestamp,
-) -> Outgoing {
+fn requested(read: &Stored<WorkflowRun>, mail: &Mail, key: &str, seen: &Seen, now: Timestamp) -> Outgoing {
     let run = &read.body;
     // Where it is about a payment, paying or leaving stops it as late as right before it is sent.
     let of_payment = run.began == Began::By(Trigger::PaymentFailed);

@@ -88,10 +88,8 @@ impl Listener {
             }
             Some(Data::PersonaMembership(p)) => {
                 if incoming.kind == "persona.entered" {
-                    let start = Start {
-                        persona: Some(p.persona_id.clone()),
-                        ..start(incoming, &p.customer_id, "")
-                    };
+                    let start =
+                        Start { persona: Some(p.persona_id.clone()), ..start(incoming, &p.customer_id, "") };
                     self.runs.happened(scope, Trigger::PersonaEntered, &start).await?;
                 } else {
                     let left = |run: &WorkflowRun| {

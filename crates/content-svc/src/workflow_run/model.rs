@@ -264,9 +264,7 @@ impl WorkflowRun {
     /// An event came that it waits for; which way that leads is for the worker.
     #[must_use]
     pub fn woken(&self, event_id: &str, now: Timestamp) -> Option<Self> {
-        let heard = |v: &RunVisit| {
-            matches!(&v.wait, Some(Waiting { ended: Some(Ended::Event(id)), .. }) if id == event_id)
-        };
+        let heard = |v: &RunVisit| matches!(&v.wait, Some(Waiting { ended: Some(Ended::Event(id)), .. }) if id == event_id);
         // The event that began it, or ended an earlier wait, given once more.
         if self.state != RunState::Waiting
             || self.start_key.contains(event_id)

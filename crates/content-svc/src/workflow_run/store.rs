@@ -108,12 +108,20 @@ impl RunStore {
     }
 
     /// The runs of a customer that have not ended.
-    pub async fn open_of(&self, scope: &Scope, customer: &str) -> Result<Vec<Stored<WorkflowRun>>, store::Error> {
+    pub async fn open_of(
+        &self,
+        scope: &Scope,
+        customer: &str,
+    ) -> Result<Vec<Stored<WorkflowRun>>, store::Error> {
         self.all(scope, doc! { "body.customer_id": customer, "body.open": true }).await
     }
 
     /// Some runs of a workflow that have not ended.
-    pub async fn open_in(&self, scope: &Scope, workflow: &str) -> Result<Vec<Stored<WorkflowRun>>, store::Error> {
+    pub async fn open_in(
+        &self,
+        scope: &Scope,
+        workflow: &str,
+    ) -> Result<Vec<Stored<WorkflowRun>>, store::Error> {
         let of = doc! { "body.flow.id": workflow, "body.open": true };
         Ok(self.0.list(scope, of, Sort::Oldest, &PageRequest::new(BATCH, "")).await?.items)
     }

@@ -3,9 +3,7 @@
 use jiff::SignedDuration;
 use kit::Timestamp;
 
-use super::model::{
-    Began, Ended, MOST_TRIES, MOST_VISITS, RunState, RunVisit, Waiting, WorkflowRun, leased,
-};
+use super::model::{Began, Ended, MOST_TRIES, MOST_VISITS, RunState, RunVisit, Waiting, WorkflowRun, leased};
 use crate::engine::{Decision, Halt, Known, Walker, walk};
 use crate::workflow::{Action, NodeKind, Trigger, Wait, WorkflowContent};
 

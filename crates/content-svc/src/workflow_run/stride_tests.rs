@@ -24,7 +24,10 @@ fn now() -> Timestamp {
 fn mail(id: &str, next: &str) -> Node {
     let words = |text: &str| LocalText::of("en", text);
     let mail = Mail { subject: words("Hello"), body: words("There"), link: String::new(), variables: vec![] };
-    node(id, NodeKind::Action(Action { action: "mail".into(), mail: Some(mail), tag: None, next: next.into() }))
+    node(
+        id,
+        NodeKind::Action(Action { action: "mail".into(), mail: Some(mail), tag: None, next: next.into() }),
+    )
 }
 
 fn background(nodes: Vec<Node>) -> WorkflowContent {
@@ -90,8 +93,7 @@ impl World {
     fn write(&mut self, next: WorkflowRun) {
         let (from, to) = (self.run.state, next.state);
         // `failed` is passed through within one write.
-        let passes = from.leads_to(to)
-            || (from.leads_to(RunState::Failed) && RunState::Failed.leads_to(to));
+        let passes = from.leads_to(to) || (from.leads_to(RunState::Failed) && RunState::Failed.leads_to(to));
         assert!(passes, "{from:?} leads to {to:?}");
         self.run = next;
     }
@@ -247,12 +249,9 @@ proptest! {
 
 #[test]
 fn a_wait_ends_by_time_or_by_its_event_and_leads_where_each_says() {
-    let wait = Wait { hours: 24, event: "payment.failed".into(), next: "kept".into(), late: Some("tag".into()) };
-    let nodes = vec![
-        node("day", NodeKind::Wait(wait)),
-        action("tag", "kept"),
-        end("kept", EndOutcome::Kept),
-    ];
+    let wait =
+        Wait { hours: 24, event: "payment.failed".into(), next: "kept".into(), late: Some("tag".into()) };
+    let nodes = vec![node("day", NodeKind::Wait(wait)), action("tag", "kept"), end("kept", EndOutcome::Kept)];
     let ways = [false, true].map(|event| {
         let mut world = World::new(background(nodes.clone()));
         world.to_the_end(&seen(false, false), &mut |chance| event && chance == 120);

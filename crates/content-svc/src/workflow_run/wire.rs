@@ -1,7 +1,7 @@
 //! A run on the wire: its trace.
 
-use kit::time::to_proto;
 use kit::Timestamp;
+use kit::time::to_proto;
 use proto::content as pb;
 use store::Stored;
 

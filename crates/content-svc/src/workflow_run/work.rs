@@ -99,12 +99,10 @@ impl WorkflowRuns {
     }
 
     /// The next thing, done.
-    async fn go_on(
-        &self,
-        read: &Stored<WorkflowRun>,
-    ) -> Result<(WorkflowRun, Vec<kit::Outgoing>), NotDone> {
+    async fn go_on(&self, read: &Stored<WorkflowRun>) -> Result<(WorkflowRun, Vec<kit::Outgoing>), NotDone> {
         let run = &read.body;
-        let flow = self.workflows.version(&read.scope, &run.flow.id, &run.flow.hash).await.map_err(not_done)?;
+        let flow =
+            self.workflows.version(&read.scope, &run.flow.id, &run.flow.hash).await.map_err(not_done)?;
         let Some(seen) = self.see(read).await? else {
             return Ok((run.ended(RunState::Canceled, "customer_unknown", self.clock.now()), Vec::new()));
         };
@@ -112,8 +110,7 @@ impl WorkflowRuns {
         match stride(run, &read.id, &flow.content, &seen, now) {
             Stride::Rest(then) => Ok((*then, Vec::new())),
             Stride::Act { action, key, mut then } => {
-                let (effect, events) =
-                    act(self.carrier.as_ref(), read, &action, &key, &seen, now).await?;
+                let (effect, events) = act(self.carrier.as_ref(), read, &action, &key, &seen, now).await?;
                 if let Some(last) = then.visits.last_mut() {
                     last.effect = Some(effect);
                 }

@@ -18,6 +18,7 @@ mod privacy;
 mod regions;
 mod responses;
 mod runs;
+mod runs_by_hand;
 mod runs_of_flows;
 mod service;
 mod shapes;

@@ -4,36 +4,31 @@
 use std::sync::Arc;
 
 use bus::{Handler, Incoming, Outcome};
-use content_svc::privacy::ContentHolder;
 use content_svc::workflow::{
-    Action, EndOutcome, Limits, Mail, Node, NodeKind, Reentry, Tag, Trigger, Wait, WorkflowContent, rpc,
+    Action, EndOutcome, Limits, Mail, Node, NodeKind, Reentry, Tag, Trigger, Wait, WorkflowContent,
 };
 use content_svc::workflow_run::{Began, Listener, Occasions, RunState, WorkflowRun, WorkflowRuns};
 use jiff::SignedDuration;
+use kit::Scope;
 use kit::clock::Clock as _;
-use kit::{Caller, Coded, Mode, Role, Scope};
-use personal::{Desk, Kind, Order, Whose};
 use prost::Message as _;
-use proto::content as pb;
-use proto::content::workflow_service_server::WorkflowService;
 use proto::events as ev;
 use proto::events::event::Data;
 use store::Stored;
-use tonic::Request;
 
 use crate::flow::Biller;
-use crate::world::{World, node, person, text};
+use crate::world::{World, node, text};
 
 /// Runs, and the biller they ask.
-struct Background {
-    world: World,
-    runs: WorkflowRuns,
-    occasions: Occasions,
-    ears: Arc<Listener>,
-    biller: Arc<Biller>,
+pub struct Background {
+    pub world: World,
+    pub runs: WorkflowRuns,
+    pub occasions: Occasions,
+    pub ears: Arc<Listener>,
+    pub biller: Arc<Biller>,
 }
 
-fn tag(add: &str, next: &str) -> NodeKind {
+pub fn tag(add: &str, next: &str) -> NodeKind {
     let tag = Some(Tag { add: vec![add.into()], remove: Vec::new() });
     NodeKind::Action(Action { action: "tag".into(), tag, mail: None, next: next.into() })
 }
@@ -48,15 +43,15 @@ fn mail(next: &str) -> NodeKind {
     NodeKind::Action(Action { action: "mail".into(), tag: None, mail: Some(mail), next: next.into() })
 }
 
-fn wait(hours: u32, event: &str, next: &str) -> NodeKind {
+pub fn wait(hours: u32, event: &str, next: &str) -> NodeKind {
     NodeKind::Wait(Wait { hours, event: event.into(), next: next.into(), late: None })
 }
 
-fn done() -> Node {
+pub fn done() -> Node {
     node("done", NodeKind::End { outcome: EndOutcome::Kept, template_id: None })
 }
 
-fn background(trigger: Trigger, nodes: Vec<Node>) -> WorkflowContent {
+pub fn background(trigger: Trigger, nodes: Vec<Node>) -> WorkflowContent {
     WorkflowContent {
         trigger,
         audience: None,
@@ -70,7 +65,7 @@ fn background(trigger: Trigger, nodes: Vec<Node>) -> WorkflowContent {
 }
 
 /// A day, then a mail; a day, then a tag.
-fn dunning() -> WorkflowContent {
+pub fn dunning() -> WorkflowContent {
     let nodes = vec![
         node("day", wait(24, "", "ask")),
         node("ask", mail("again")),
@@ -81,7 +76,7 @@ fn dunning() -> WorkflowContent {
     background(Trigger::PaymentFailed, nodes)
 }
 
-fn failed(attempt: u32) -> Data {
+pub fn failed(attempt: u32) -> Data {
     let (subscription_id, customer_id) = ("sub_1".into(), "cus_1".into());
     Data::PaymentChanged(ev::PaymentChanged { subscription_id, customer_id, attempt, ..Default::default() })
 }
@@ -97,7 +92,7 @@ fn changed(state: &str, before: &str) -> ev::SubscriptionChanged {
 }
 
 impl Background {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let world = World::new().await;
         let biller = Arc::new(Biller::default());
         let (runs, occasions) = world.runs(biller.clone()).await;
@@ -105,18 +100,18 @@ impl Background {
         Self { world, runs, occasions, ears, biller }
     }
 
-    async fn publish(&self, name: &str, content: WorkflowContent) -> String {
+    pub async fn publish(&self, name: &str, content: WorkflowContent) -> String {
         let (workflows, admin) = (&self.world.rooms.workflows, &self.world.admin);
         let made = workflows.create(admin, name.into(), content).await.unwrap();
         workflows.publish(admin, &made.id, made.version, String::new()).await.unwrap();
         made.id
     }
 
-    fn scope(&self) -> &Scope {
+    pub fn scope(&self) -> &Scope {
         self.world.scope()
     }
 
-    fn state(&self, state: &str) {
+    pub fn state(&self, state: &str) {
         *self.biller.state.lock().unwrap() = state.into();
     }
 
@@ -134,22 +129,22 @@ impl Background {
         }
     }
 
-    async fn hear(&self, id: &str, kind: &str, data: Data) {
+    pub async fn hear(&self, id: &str, kind: &str, data: Data) {
         let incoming = self.incoming(id, kind, data);
         assert_eq!(self.ears.handle(&[incoming]).await, [Outcome::Done]);
     }
 
-    async fn round(&self) {
+    pub async fn round(&self) {
         self.runs.round(&self.occasions).await.unwrap();
     }
 
-    async fn later(&self, by: SignedDuration) {
+    pub async fn later(&self, by: SignedDuration) {
         self.world.clock.advance(by);
         self.round().await;
     }
 
     /// All runs, oldest first.
-    async fn all(&self) -> Vec<Stored<WorkflowRun>> {
+    pub async fn all(&self) -> Vec<Stored<WorkflowRun>> {
         let collection = self.world.db.collection::<bson::Document>("workflow_runs");
         let found = collection.find(bson::doc! {}).sort(bson::doc! { "_id": 1 }).await.unwrap();
         let found: Vec<bson::Document> = futures_util::TryStreamExt::try_collect(found).await.unwrap();
@@ -160,7 +155,7 @@ impl Background {
         runs
     }
 
-    async fn only(&self) -> WorkflowRun {
+    pub async fn only(&self) -> WorkflowRun {
         let mut all = self.all().await;
         assert_eq!(all.len(), 1);
         all.remove(0).body
@@ -182,7 +177,7 @@ impl Background {
     }
 }
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
+pub const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 #[tokio::test]
 async fn a_failed_payment_begins_a_run_that_waits_writes_and_ends_when_it_is_paid() {
@@ -249,7 +244,10 @@ async fn an_outage_is_waited_for_and_five_failures_are_the_end() {
     *b.biller.down.lock().unwrap() = true;
     b.round().await;
     let run = b.only().await;
-    assert_eq!((run.state, run.tries, run.last_error.as_str()), (RunState::Queued, 1, "upstream_unavailable"));
+    assert_eq!(
+        (run.state, run.tries, run.last_error.as_str()),
+        (RunState::Queued, 1, "upstream_unavailable")
+    );
     b.round().await;
     assert_eq!(b.only().await.tries, 1, "not before its time");
     *b.biller.down.lock().unwrap() = false;
@@ -332,9 +330,8 @@ async fn a_wait_is_ended_by_its_event_once_and_by_nobody_else_s() {
 #[tokio::test]
 async fn audience_order_and_reentry_choose_who_goes_through_what() {
     let b = Background::new().await;
-    let tags = |tag_name: &str| {
-        background(Trigger::PaymentFailed, vec![node("tag", tag(tag_name, "done")), done()])
-    };
+    let tags =
+        |tag_name: &str| background(Trigger::PaymentFailed, vec![node("tag", tag(tag_name, "done")), done()]);
     let other = content_svc::rule::Rule::Persona("per_9".into());
     b.publish("Others", WorkflowContent { audience: Some(other), ..tags("others") }).await;
     let second = WorkflowContent { reentry: Reentry::AfterDays(10), ..tags("second") };
@@ -364,10 +361,8 @@ async fn the_end_of_a_trial_is_seen_coming_and_moves_with_it() {
     b.publish("Trial", tags).await;
     b.state("trialing");
     let ends = |days: i64| kit::time::add_days(b.world.clock.now(), days);
-    let told = |at| ev::SubscriptionChanged {
-        trial_end: Some(kit::time::to_proto(at)),
-        ..changed("trialing", "")
-    };
+    let told =
+        |at| ev::SubscriptionChanged { trial_end: Some(kit::time::to_proto(at)), ..changed("trialing", "") };
     let first = ends(10);
     let says = |at: kit::Timestamp| {
         b.biller.facts.lock().unwrap().insert("trial_end".into(), at.to_string());
@@ -384,7 +379,8 @@ async fn the_end_of_a_trial_is_seen_coming_and_moves_with_it() {
     b.round().await;
     let run = b.only().await;
     assert_eq!((run.began, run.state), (Began::By(Trigger::TrialEnding), RunState::Completed));
-    b.hear("evt_2", "subscription.changed", Data::SubscriptionChanged(told(kit::time::add_days(first, 14)))).await;
+    b.hear("evt_2", "subscription.changed", Data::SubscriptionChanged(told(kit::time::add_days(first, 14))))
+        .await;
     b.round().await;
     assert_eq!(b.all().await.len(), 1, "the same end begins one run");
     // Over: nothing is seen coming any more.
@@ -432,103 +428,4 @@ async fn a_persona_that_is_entered_begins_the_workflow_that_names_it_and_leaving
     assert_eq!(b.only().await.state, RunState::Waiting);
     b.hear("evt_4", "persona.left", membership("per_1")).await;
     assert_eq!(b.only().await.reason, "persona_left");
-}
-
-fn by<T>(caller: &Caller, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.extensions_mut().insert(Arc::new(caller.clone()));
-    request
-}
-
-#[tokio::test]
-async fn customers_are_sent_by_hand_once_per_key_and_archiving_may_stop_them() {
-    let b = Background::new().await;
-    let nodes = vec![node("day", wait(24, "", "tag")), node("tag", tag("sent", "done")), done()];
-    let id = b.publish("By hand", background(Trigger::Manual, nodes)).await;
-    let dunning = b.publish("Dunning", dunning()).await;
-    let room = rpc::Rpc(b.world.rooms.workflows.clone(), b.runs.clone());
-    let ask = |id: &str, key: &str, customers: &[&str]| pb::StartWorkflowRunsRequest {
-        id: id.into(),
-        key: key.into(),
-        customers: customers
-            .iter()
-            .map(|c| pb::RunStart { customer: (*c).into(), subscription: format!("sub_of_{c}") })
-            .collect(),
-    };
-    let admin = &b.world.admin;
-    let start = async |key: &str, customers: &[&str]| {
-        let answer = room.start_workflow_runs(by(admin, ask(&id, key, customers))).await.unwrap();
-        let items = answer.into_inner().items;
-        items.into_iter().map(|i| (i.outcome, i.run_id)).collect::<Vec<_>>()
-    };
-    let first = start("spring", &["cus_1", "cus_2"]).await;
-    assert!(first.iter().all(|(outcome, run)| outcome == "started" && !run.is_empty()), "{first:?}");
-    let again = start("spring", &["cus_1", "cus_2"]).await;
-    assert_eq!(again, [("known".into(), first[0].1.clone()), ("known".into(), first[1].1.clone())]);
-    assert_eq!(start("summer", &["cus_1"]).await[0].0, "under_way");
-    *b.biller.gone.lock().unwrap() = true;
-    assert_eq!(start("summer", &["cus_3"]).await, [("unknown".into(), String::new())]);
-    *b.biller.gone.lock().unwrap() = false;
-    let said = |e: tonic::Status| kit::error::said(&e).slug;
-    let not_manual = room.start_workflow_runs(by(admin, ask(&dunning, "x", &["cus_1"]))).await;
-    assert_eq!(said(not_manual.unwrap_err()), "not_manual");
-    for other in [person(Role::RetAdmin, "com_2", Mode::Live), person(Role::RetAdmin, "com_1", Mode::Test)] {
-        let stranger = room.start_workflow_runs(by(&other, ask(&id, "x", &["cus_1"]))).await;
-        assert_eq!(said(stranger.unwrap_err()), "not_found");
-        assert_eq!(b.runs.get(&other, &first[0].1).await.unwrap_err().code().0.http(), 404);
-    }
-
-    b.round().await;
-    let archive = |stop_runs| pb::ArchiveWorkflowRequest { id: id.clone(), stop_runs };
-    room.archive_workflow(by(admin, archive(false))).await.unwrap();
-    assert!(b.all().await.iter().all(|r| r.body.state == RunState::Waiting), "they keep their version");
-    room.archive_workflow(by(admin, archive(true))).await.unwrap();
-    let why: Vec<_> = b.all().await.into_iter().map(|r| (r.body.state, r.body.reason)).collect();
-    assert_eq!(why, vec![(RunState::Canceled, "workflow_archived".to_owned()); 2]);
-    let archived = room.start_workflow_runs(by(admin, ask(&id, "autumn", &["cus_1"]))).await;
-    assert_eq!(said(archived.unwrap_err()), "archived");
-    b.later(DAY * 2).await;
-    assert_eq!(b.biller.take(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn runs_follow_whose_they_are_and_go_with_them() {
-    let b = Background::new().await;
-    b.publish("Dunning", dunning()).await;
-    b.state("past_due");
-    b.hear("evt_1", "payment.failed", failed(1)).await;
-    b.round().await;
-    let merged = |kind| {
-        let merge = ev::CustomerMerged {
-            survivor_id: "cus_7".into(),
-            absorbed_id: "cus_1".into(),
-            subscription_ids: vec!["sub_1".into()],
-            ..Default::default()
-        };
-        b.hear("evt_2", kind, Data::CustomerMerged(merge))
-    };
-    merged("customer.merged").await;
-    assert_eq!(b.only().await.customer_id, "cus_7");
-    merged("customer.unmerged").await;
-    assert_eq!((b.only().await.customer_id.as_str(), b.only().await.moved_from.len()), ("cus_1", 0));
-
-    let clock = Arc::new(b.world.clock.clone());
-    let visits = content_svc::flow_session::FlowStore::open(&b.world.db, clock.clone()).await.unwrap();
-    let holder = ContentHolder { visits, runs: b.runs.clone(), evidence_days: 30 };
-    let desk = Desk::open("content-svc", &b.world.db, clock, Arc::new(holder)).await.unwrap();
-    let order = |kind| Order {
-        request_id: format!("prv_{kind:?}"),
-        kind,
-        scope: b.scope().clone(),
-        whose: Whose { customers: vec!["cus_1".into()], external: Vec::new() },
-    };
-    desk.carry_out(&order(Kind::Restriction)).await.unwrap();
-    let run = b.only().await;
-    assert_eq!((run.state, run.reason.as_str()), (RunState::Canceled, "customer_restricted"));
-    b.hear("evt_5", "payment.failed", failed(1)).await;
-    b.hear("evt_6", "customer.erased", Data::CustomerErased(ev::CustomerErased { customer_id: "cus_1".into() }))
-        .await;
-    assert_eq!(b.all().await[1].body.reason, "customer_erased");
-    desk.carry_out(&order(Kind::Erasure)).await.unwrap();
-    assert!(b.all().await.is_empty());
 }

@@ -62,8 +62,13 @@ async fn an_action_in_a_flow_is_a_run_of_its_own_and_holds_nobody_up() {
     let visit = flow.start().await;
     let answered = flow.because(&visit.id, "price").await;
     let arm = answered.body.arms["draw"].clone();
-    let drawn: Vec<_> =
-        answered.body.why.iter().filter(|n| n.decision.code == "arm_drawn").map(|n| &n.decision.message).collect();
+    let drawn: Vec<_> = answered
+        .body
+        .why
+        .iter()
+        .filter(|n| n.decision.code == "arm_drawn")
+        .map(|n| &n.decision.message)
+        .collect();
     assert!(drawn.len() == 1 && drawn[0].contains(&format!("arm {arm} of exp_1")), "{drawn:?}");
     assert!(!flow.biller.take().iter().any(|line| line.starts_with("tag")), "later, and by somebody else");
     let asked = asked_for(&flow, &visit.id).await;
@@ -136,11 +141,8 @@ async fn the_same_customer_is_in_the_same_arm_in_every_version() {
 async fn a_flow_with_what_cannot_be_carried_out_is_not_published_and_says_where() {
     let flow = Flow::new().await;
     let mut content = tagged(&flow);
-    content.nodes[5].kind = NodeKind::Action(Action {
-        action: "slack".into(),
-        next: "draw".into(),
-        ..Action::default()
-    });
+    content.nodes[5].kind =
+        NodeKind::Action(Action { action: "slack".into(), next: "draw".into(), ..Action::default() });
     let (workflows, admin) = (&flow.world.rooms.workflows, &flow.world.admin);
     let made = workflows.create(admin, "Slack".into(), content).await.unwrap();
     let refused = workflows.publish(admin, &made.id, made.version, String::new()).await.unwrap_err();

@@ -265,12 +265,7 @@ async fn a_template_and_a_graph_of_every_node_are_read_as_they_were_sent() {
             otherwise: to(),
             weights: HashMap::from([("a".into(), 3), ("b".into(), 1)]),
         }),
-        Kind::Wait(pb::WaitNode {
-            hours: 2,
-            event: "payment.recovered".into(),
-            next: to(),
-            late: to(),
-        }),
+        Kind::Wait(pb::WaitNode { hours: 2, event: "payment.recovered".into(), next: to(), late: to() }),
     ];
     let nodes = kinds.into_iter().enumerate().map(|(i, kind)| pb::WorkflowNode {
         id: format!("n{i}"),

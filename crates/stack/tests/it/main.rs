@@ -14,6 +14,7 @@ mod a_payment_fails;
 mod a_person_is_forgotten;
 mod a_promise_is_kept_by_hand;
 mod a_trace_holds_every_hop;
+mod a_workflow_runs_in_the_background;
 mod any_service_may_die;
 mod companies_do_not_see_each_other;
 mod company;
