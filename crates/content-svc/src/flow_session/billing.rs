@@ -30,6 +30,8 @@ pub struct Visitor {
     pub subject: Subject,
     /// Attributes of customer and subscription, for texts and rules.
     pub facts: BTreeMap<String, Value>,
+    /// They asked that their data is not used.
+    pub restricted: bool,
 }
 
 /// What analytics knows.
@@ -291,6 +293,7 @@ fn visitor(subject: pb::FlowSubject) -> Visitor {
         subscription,
         hands_off,
         attributes,
+        restricted,
     } = subject;
     let subscription = subscription.unwrap_or_default();
     let state =
@@ -321,7 +324,7 @@ fn visitor(subject: pb::FlowSubject) -> Visitor {
     let mrr = subscription.mrr.as_ref();
     let mrr = mrr.and_then(|m| Some(Money::new(m.minor, Currency::parse(&m.currency)?)));
     let subject = Subject { country, state, mrr, hands_off };
-    Visitor { customer_id, subscription_id: subscription.id, locale, subject, facts }
+    Visitor { customer_id, subscription_id: subscription.id, locale, subject, facts, restricted }
 }
 
 fn segments(known: proto::analytics::CustomerFacts) -> Segments {

@@ -44,7 +44,6 @@ pub(super) struct LimitsText {
     pub(super) max_days: u32,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn is_usual(days: &u32) -> bool {
     *days == Limits::default().max_days
 }

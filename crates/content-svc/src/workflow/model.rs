@@ -189,7 +189,6 @@ fn usual_days() -> u32 {
     30
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn is_usual(days: &u32) -> bool {
     *days == usual_days()
 }

@@ -17,6 +17,9 @@ const NEWS: SignedDuration = SignedDuration::from_hours(48);
 impl WorkflowRuns {
     /// Something happened to a customer: the first workflow whose trigger and audience fit begins.
     pub async fn happened(&self, scope: &Scope, trigger: Trigger, start: &Start) -> Result<Started, Error> {
+        if start.at.is_some_and(|at| self.clock.now().duration_since(at) > NEWS) {
+            return Ok(Started::Not("long_ago"));
+        }
         if let Some(run) = self.store.started_by(scope, &start.key).await? {
             return Ok(Started::Known(run.id));
         }
@@ -24,7 +27,10 @@ impl WorkflowRuns {
         if served.is_empty() {
             return Ok(Started::Not("no_workflow"));
         }
-        let Some(who) = self.who(scope, start).await? else { return Ok(Started::Not("unknown")) };
+        let who = match self.who(scope, start).await? {
+            Ok(who) => who,
+            Err(why) => return Ok(Started::Not(why)),
+        };
         let flows = served.iter().map(|p: &Published<WorkflowContent>| (p, &p.frozen.content));
         // One that names personas is for those who entered one of them, not for those who were in it anyway.
         let entered = |content: &WorkflowContent| match (&start.persona, &content.audience) {
@@ -77,26 +83,32 @@ impl WorkflowRuns {
         if let Some(run) = self.store.started_by(scope, &start.key).await? {
             return Ok(Started::Known(run.id));
         }
-        let Some(who) = self.who(scope, start).await? else { return Ok(Started::Not("unknown")) };
+        let who = match self.who(scope, start).await? {
+            Ok(who) => who,
+            Err(why) => return Ok(Started::Not(why)),
+        };
         if flow.frozen.content.audience.as_ref().is_some_and(|a| !holds(a, &who.known)) {
             return Ok(Started::Not("audience"));
         }
         self.begin(scope, flow, Trigger::Manual, start, who).await
     }
 
-    /// Who it is about; none where nobody can be said.
-    async fn who(&self, scope: &Scope, start: &Start) -> Result<Option<Who>, Error> {
+    /// Who it is about, or why nobody is.
+    async fn who(&self, scope: &Scope, start: &Start) -> Result<Result<Who, &'static str>, Error> {
         let caller = Caller::internal("content-svc", Some(scope.clone()));
         let visitor = match self.billing.visitor(&caller, &start.customer, &start.subscription).await {
             Ok(visitor) => visitor,
             Err(e) if matches!(e.code().0, Code::NotFound | Code::Refused | Code::Invalid) => {
-                return Ok(None);
+                return Ok(Err("unknown"));
             }
             Err(e) => return Err(e.into()),
         };
+        if visitor.restricted {
+            return Ok(Err("restricted"));
+        }
         let segments = self.billing.segments(&caller, &visitor.customer_id).await?;
         let known = Known::of(&visitor.subject.country, visitor.facts, &segments);
-        Ok(Some(Who { customer: visitor.customer_id, subscription: visitor.subscription_id, known }))
+        Ok(Ok(Who { customer: visitor.customer_id, subscription: visitor.subscription_id, known }))
     }
 
     async fn begin(
@@ -112,9 +124,6 @@ impl WorkflowRuns {
         }
         let now = self.clock.now();
         let since = start.at.unwrap_or(now);
-        if now.duration_since(since) > NEWS {
-            return Ok(Started::Not("long_ago"));
-        }
         let about = if who.subscription.is_empty() { &who.customer } else { &who.subscription }.clone();
         let content = &flow.frozen.content;
         if let Some(last) = self.store.last_of(scope, &flow.id, &about).await? {

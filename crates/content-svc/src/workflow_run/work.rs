@@ -103,8 +103,9 @@ impl WorkflowRuns {
         let run = &read.body;
         let flow =
             self.workflows.version(&read.scope, &run.flow.id, &run.flow.hash).await.map_err(not_done)?;
-        let Some(seen) = self.see(read).await? else {
-            return Ok((run.ended(RunState::Canceled, "customer_unknown", self.clock.now()), Vec::new()));
+        let seen = match self.see(read).await? {
+            Ok(seen) => seen,
+            Err(why) => return Ok((run.ended(RunState::Canceled, why, self.clock.now()), Vec::new())),
         };
         let now = self.clock.now();
         match stride(run, &read.id, &flow.content, &seen, now) {
@@ -119,20 +120,23 @@ impl WorkflowRuns {
         }
     }
 
-    /// What is known of the customer now; none where there is no such customer any more.
-    async fn see(&self, read: &Stored<WorkflowRun>) -> Result<Option<Seen>, NotDone> {
+    /// What is known of the customer now, or why nothing is done for them any more.
+    async fn see(&self, read: &Stored<WorkflowRun>) -> Result<Result<Seen, &'static str>, NotDone> {
         let run = &read.body;
         let caller = Caller::internal("content-svc", Some(read.scope.clone()));
         let visitor = match self.billing.visitor(&caller, &run.customer_id, &run.subscription_id).await {
             Ok(visitor) => visitor,
-            Err(e) if e.code().0 == Code::NotFound => return Ok(None),
+            Err(e) if e.code().0 == Code::NotFound => return Ok(Err("customer_unknown")),
             Err(e) => return Err(not_done(e.into())),
         };
+        if visitor.restricted {
+            return Ok(Err("customer_restricted"));
+        }
         let segments = self.billing.segments(&caller, &run.customer_id).await;
         let segments = segments.map_err(|e| not_done(e.into()))?;
         let known = Known::of(&visitor.subject.country, visitor.facts, &segments);
         let (state, locale) = (visitor.subject.state, visitor.locale);
-        Ok(Some(Seen { known, state, locale, holdout: segments.holdout }))
+        Ok(Ok(Seen { known, state, locale, holdout: segments.holdout }))
     }
 }
 

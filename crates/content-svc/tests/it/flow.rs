@@ -38,6 +38,7 @@ pub struct Biller {
     /// What else is known of the customer, by attribute.
     pub facts: Mutex<BTreeMap<String, String>>,
     pub holdout: Mutex<bool>,
+    pub restricted: Mutex<bool>,
     /// There is no such customer any more.
     pub gone: Mutex<bool>,
 }
@@ -86,7 +87,8 @@ impl Billing for Biller {
         let (customer_id, subscription_id) = (customer.to_owned(), subscription.to_owned());
         let facts = self.facts.lock().unwrap().clone().into_iter();
         let facts = facts.map(|(key, text)| (key, Value::Text(text))).collect();
-        Ok(Visitor { customer_id, subscription_id, locale: "en".into(), subject, facts })
+        let (locale, restricted) = ("en".into(), *self.restricted.lock().unwrap());
+        Ok(Visitor { customer_id, subscription_id, locale, subject, facts, restricted })
     }
 
     async fn segments(&self, _: &Caller, _: &str) -> Result<Segments, Fault> {

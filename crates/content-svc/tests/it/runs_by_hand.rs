@@ -107,6 +107,10 @@ async fn runs_follow_whose_they_are_and_go_with_them() {
     desk.carry_out(&order(Kind::Restriction)).await.unwrap();
     let run = b.only().await;
     assert_eq!((run.state, run.reason.as_str()), (RunState::Canceled, "customer_restricted"));
+    *b.biller.restricted.lock().unwrap() = true;
+    b.hear("evt_4", "payment.failed", failed(1)).await;
+    assert_eq!(b.all().await.len(), 1, "nothing begins for somebody restricted");
+    *b.biller.restricted.lock().unwrap() = false;
     b.hear("evt_5", "payment.failed", failed(1)).await;
     b.hear(
         "evt_6",
