@@ -30,6 +30,8 @@ pub struct Visitor {
     pub subject: Subject,
     /// Attributes of customer and subscription, for texts and rules.
     pub facts: BTreeMap<String, Value>,
+    /// They asked that their data is not used.
+    pub restricted: bool,
 }
 
 /// What analytics knows.
@@ -315,6 +317,7 @@ fn visitor(subject: pb::FlowSubject) -> Visitor {
         subscription,
         hands_off,
         attributes,
+        restricted,
     } = subject;
     let subscription = subscription.unwrap_or_default();
     let state =
@@ -332,6 +335,10 @@ fn visitor(subject: pb::FlowSubject) -> Visitor {
     put("plan", subscription.plan.clone());
     put("subscription_state", state.clone());
     let period_end = subscription.period_end.as_ref().and_then(kit::time::from_proto);
+    for (key, at) in [("trial_end", &subscription.trial_end), ("resumes_at", &subscription.resumes_at)] {
+        let at = at.as_ref().and_then(kit::time::from_proto);
+        put(key, at.map(|t| t.to_string()).unwrap_or_default());
+    }
     put("period_end", period_end.map(|t| t.to_string()).unwrap_or_default());
     if let Some(price) = &subscription.price {
         put("currency", price.currency.clone());
@@ -341,7 +348,7 @@ fn visitor(subject: pb::FlowSubject) -> Visitor {
     let mrr = subscription.mrr.as_ref();
     let mrr = mrr.and_then(|m| Some(Money::new(m.minor, Currency::parse(&m.currency)?)));
     let subject = Subject { country, state, mrr, hands_off };
-    Visitor { customer_id, subscription_id: subscription.id, locale, subject, facts }
+    Visitor { customer_id, subscription_id: subscription.id, locale, subject, facts, restricted }
 }
 
 fn segments(known: proto::analytics::CustomerFacts) -> Segments {

@@ -15,6 +15,7 @@ mod a_person_is_forgotten;
 mod a_promise_is_kept_by_hand;
 mod a_service_is_slow_or_talks_nonsense;
 mod a_trace_holds_every_hop;
+mod a_workflow_runs_in_the_background;
 mod any_service_may_die;
 mod browser;
 mod companies_do_not_see_each_other;
