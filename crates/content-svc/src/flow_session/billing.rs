@@ -308,6 +308,10 @@ fn visitor(subject: pb::FlowSubject) -> Visitor {
     put("plan", subscription.plan.clone());
     put("subscription_state", state.clone());
     let period_end = subscription.period_end.as_ref().and_then(kit::time::from_proto);
+    for (key, at) in [("trial_end", &subscription.trial_end), ("resumes_at", &subscription.resumes_at)] {
+        let at = at.as_ref().and_then(kit::time::from_proto);
+        put(key, at.map(|t| t.to_string()).unwrap_or_default());
+    }
     put("period_end", period_end.map(|t| t.to_string()).unwrap_or_default());
     if let Some(price) = &subscription.price {
         put("currency", price.currency.clone());

@@ -222,11 +222,12 @@ pub fn evidence(evidence: Evidence) -> pb::FlowEvidence {
 
 /// Why it went as it went.
 pub fn explanation(read: Stored<FlowSession>) -> pb::FlowExplanation {
+    let arms = read.body.arms.into_iter().collect();
     let decisions = read.body.why.into_iter().map(|noted| pb::FlowDecision {
         at: Some(to_proto(noted.at)),
         node: noted.decision.node,
         code: noted.decision.code,
         message: noted.decision.message,
     });
-    pb::FlowExplanation { decisions: decisions.collect() }
+    pb::FlowExplanation { decisions: decisions.collect(), arms }
 }

@@ -9,9 +9,12 @@ mod file_read;
 mod file_tests;
 mod graph;
 #[cfg(test)]
-mod graph_tests;
+mod background_tests;
+#[cfg(test)]
+pub(crate) mod graph_tests;
 mod import;
 mod model;
+mod node;
 mod ops;
 pub mod rpc;
 mod uses;
@@ -21,5 +24,8 @@ pub use import::Imported;
 pub use model::{
     Branch, EndOutcome, Limits, Node, NodeKind, Reentry, Trigger, WorkflowContent, WorkflowHead,
 };
+pub use node::{Action, Deed, Mail, Split, Tag, Wait};
 pub use ops::Workflows;
 pub use uses::{Use, Used};
+#[cfg(test)]
+pub(crate) use graph::check as fit_to_publish;

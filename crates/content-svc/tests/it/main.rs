@@ -17,6 +17,8 @@ mod previews;
 mod privacy;
 mod regions;
 mod responses;
+mod runs;
+mod runs_of_flows;
 mod service;
 mod shapes;
 mod versions;
