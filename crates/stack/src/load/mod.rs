@@ -119,7 +119,7 @@ impl Options {
 /// Loads the company. A company that was loaded whole is left as it is, and gets a fresh link to its cancel page.
 pub async fn run(options: Options, clock: SharedClock) -> Result<()> {
     if let Some(flow) = &options.starter.starter {
-        return starter::run(&options.starter, flow, &options.endpoints, &options.slug).await;
+        return Box::pin(starter::run(&options.starter, flow, &options.endpoints, &options.slug)).await;
     }
     let mut endpoints = read_endpoints(&options.endpoints)?;
     let api = Api::new(&text(&endpoints, "/gateway")?)?;

@@ -112,3 +112,46 @@ fn one_flow_needs_its_own_and_no_other_pages() {
     let alone: Vec<_> = all.difference(&every).collect();
     assert_eq!(alone, ["questionnaires.intake"], "everything else stands in a flow");
 }
+
+/// Words that make somebody feel bad, or hurry, for leaving.
+const PUSHING: [&str; 16] = [
+    "are you sure",
+    "sind sie sicher",
+    "sorry to see",
+    "schade",
+    "miss out",
+    "verpassen",
+    "last chance",
+    "letzte chance",
+    "only today",
+    "nur heute",
+    "lose everything",
+    "verlieren sie",
+    "disappoint",
+    "enttäusch",
+    "hurry",
+    "beeilen",
+];
+
+#[test]
+fn no_text_pushes_and_leaving_is_never_the_harder_button() {
+    let mut found = Vec::new();
+    for step in steps() {
+        texts(&step.body, step.save_as.as_deref().unwrap_or_default(), &mut found);
+    }
+    let written = found.into_iter().map(|(place, texts)| (place, texts.to_string().to_lowercase()));
+    let flows = flows(&folder()).unwrap().into_iter().map(|f| (f.key, f.text.to_lowercase()));
+    for (place, text) in written.chain(flows) {
+        let pushing: Vec<_> = PUSHING.iter().filter(|words| text.contains(**words)).collect();
+        assert_eq!(pushing, Vec::<&&str>::new(), "{place}: {text}");
+    }
+    for step in steps() {
+        let elements = step.body.pointer("/content/elements").and_then(Value::as_array);
+        let elements: Vec<String> = elements.into_iter().flatten().map(Value::to_string).collect();
+        let at = |name: &str| elements.iter().position(|e| e.contains(name));
+        let (cancel, keep) = (at("{{elements.cancel}}"), at("{{elements.keep}}"));
+        assert!(keep.is_none() || cancel.is_some_and(|c| Some(c) < keep), "{:?}", step.save_as);
+        let slot = elements.iter().find(|e| e.contains("offer_slot"));
+        assert!(slot.is_none_or(|e| e.contains("decline_label")), "{:?}", step.save_as);
+    }
+}
