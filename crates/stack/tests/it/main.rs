@@ -34,6 +34,7 @@ mod sink;
 mod stripe_tells_of_a_change;
 mod the_hosted_page_in_a_browser;
 mod the_hosted_page_needs_no_scripts;
+mod the_starter_library;
 mod the_widget_in_a_browser;
 mod tokens;
 mod who_may_call_what;
