@@ -1,36 +1,36 @@
-// Drives the hosted cancel page in headless Chromium: says that it costs too much, takes the offer, and prints the
-// title of every page. Usage: node hosted-page.mjs ADDRESS [SCREENSHOT]
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { chromium } from "playwright-core";
+// Goes through the hosted cancel page with the keyboard alone, on a phone: it costs too much, the offer is taken.
+// Usage: node hosted-page.mjs ADDRESS NAME [FOLDER FOR PICTURES]
+import { browse } from "./browser.mjs";
 
-const [address, screenshot] = process.argv.slice(2);
-const profile = await mkdtemp(join(tmpdir(), "hosted-page-"));
-const browser = await chromium.launchPersistentContext(profile, {
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
-try {
-  const page = browser.pages()[0] ?? (await browser.newPage());
-  page.on("console", (message) => console.error(`${message.type()}: ${message.text()}`));
-  const seen = async () => {
-    console.log(await page.title());
-    // A customer can leave from every page before the end.
-    return page.locator("[data-cancel-now]").count();
+const [address, name, pictures] = process.argv.slice(2);
+await browse({ pictures, name }, async (visit) => {
+  const { page, said } = visit;
+  said.titles = [];
+  // A customer can leave from every page before the end.
+  const seen = async (what, ways) => {
+    said.titles.push(await page.title());
+    await visit.fits();
+    await visit.look(what);
+    if ((await visit.count("[data-cancel-now]")) !== ways) throw new Error(`${what}: ways to cancel are not ${ways}`);
   };
   await page.goto(address);
-  if ((await seen()) !== 1) throw new Error("no way to cancel on the first page");
-  await page.locator("input[value=too_expensive]").check();
-  await page.locator("button[value=next]").click();
-  await page.waitForLoadState();
-  if ((await seen()) !== 1) throw new Error("no way to cancel beside the offer");
-  if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
-  await page.locator("button[value=accept]").click();
-  await page.waitForLoadState();
-  if ((await seen()) !== 0) throw new Error("a way to cancel after the customer was saved");
-} finally {
-  await browser.close();
-  await rm(profile, { recursive: true, force: true });
-}
+  said.lang = await visit.worth("document.documentElement.lang");
+  said.dir = await visit.worth("getComputedStyle(document.body).direction");
+  await seen("ask", 1);
+
+  await visit.choose("too_expensive");
+  await visit.press("button[value=next]");
+  await visit.until("button[value=accept]");
+  await seen("offer", 1);
+
+  said.consent = (await visit.count("input[name=consent]")) === 1;
+  if (said.consent) {
+    await visit.press("button[value=accept]");
+    await visit.until("[role=alert]");
+    await seen("consent", 1);
+    await visit.press("input[name=consent]", "Space");
+  }
+  await visit.press("button[value=accept]");
+  await page.locator("button[value=accept]").waitFor({ state: "detached" });
+  await seen("kept", 0);
+});

@@ -99,13 +99,13 @@ fn last() -> [[Vec<Run>; 2]; 4] {
 pub fn fuzz(options: &Options) -> Result<()> {
     let (histories, kills) = (options.histories, options.kills);
     if histories.is_some() || kills.is_some() {
-        let seed = ("RETENTION_SEED", options.seed.to_string());
+        let seed = ("FUZZ_SEED", options.seed.to_string());
         if let Some(many) = histories {
-            let settings = [("RETENTION_HISTORIES", many.to_string()), seed];
+            let settings = [("FUZZ_HISTORIES", many.to_string()), seed];
             test::only(&["-p", "billing-svc", "--test", "it"], "histories::", &settings)?;
         }
         if let Some(many) = kills {
-            let settings = [("RETENTION_KILLS", many.to_string())];
+            let settings = [("FUZZ_KILLS", many.to_string())];
             test::only(&["-p", "billing-svc", "--test", "it"], "killed::", &settings)?;
         }
         return Ok(());

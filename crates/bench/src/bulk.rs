@@ -1,4 +1,4 @@
-//! What is more than one request: (e) a usage file, (f) a persona refresh, (g) a flow.
+//! Long pieces of work: (e) a usage file, (f) a persona refresh.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use bson::{Bson, Document, doc};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use hdrhistogram::Histogram;
 use http::Request;
 use http_body_util::Full;
 use mongodb::Database;
@@ -15,7 +14,7 @@ use mongodb::options::WriteConcern;
 use serde_json::{Value, json};
 
 use crate::cases::{Sides, ask};
-use crate::load::{Connection, Round};
+use crate::load::Connection;
 
 /// Rows of the file of (e), and the customers of (f).
 pub const MANY: usize = 200_000;
@@ -175,46 +174,4 @@ pub async fn aggregate(db: &Database) -> Result<f64> {
     let found = db.collection::<Document>("customers").aggregate([doc! { "$group": group }]).await?;
     found.try_collect::<Vec<_>>().await?;
     Ok(begun.elapsed().as_secs_f64())
-}
-
-/// Takes customers into the flow and through its first page, some at once; each customer is one unit.
-pub async fn flows(sides: &Sides, ids: &[String], connections: usize) -> Result<Round> {
-    let begun = Instant::now();
-    let mut workers = tokio::task::JoinSet::new();
-    for worker in 0..connections {
-        let mine: Vec<_> = ids.iter().skip(worker).step_by(connections).cloned().collect();
-        let (gateway, key) = (sides.gateway.clone(), sides.machine_key.clone());
-        workers.spawn(async move {
-            let mut connection = Connection::open(&gateway).await?;
-            let mut latency = Histogram::<u64>::new(3)?;
-            for id in mine {
-                let sent = Instant::now();
-                let mut post = async |path: &str, token: &str, body: Value| -> Result<Value> {
-                    let request = crate::cases::request("POST", &gateway, path, token, Some(&body));
-                    let (status, answer) = connection.send(request).await?;
-                    anyhow::ensure!(
-                        status == 200,
-                        "{path} was answered {status}: {}",
-                        String::from_utf8_lossy(&answer)
-                    );
-                    Ok(serde_json::from_slice(&answer)?)
-                };
-                let link = post("/v1/flow/tokens", &key, json!({ "customer": id })).await?;
-                let screen = post("/v1/flow/sessions", "", json!({ "token": link["token"] })).await?;
-                let path = format!(
-                    "/v1/flow/sessions/{}/answers",
-                    screen["session_id"].as_str().unwrap_or_default()
-                );
-                let answers = json!({ "answers": [{ "question": "reason", "choices": ["too_expensive"] }] });
-                post(&path, screen["session_token"].as_str().unwrap_or_default(), answers).await?;
-                latency.record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX))?;
-            }
-            anyhow::Ok(latency)
-        });
-    }
-    let mut all = Histogram::<u64>::new(3)?;
-    while let Some(done) = workers.join_next().await {
-        all.add(done??)?;
-    }
-    Ok(Round { requests: all.len(), seconds: begun.elapsed().as_secs_f64(), latency: all })
 }

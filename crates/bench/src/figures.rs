@@ -90,6 +90,9 @@ pub fn aim(key: &str) -> &'static str {
         "f" => "speed ≥ 0.5",
         "h" => "cpu ≤ 1.3",
         "g" => "cpu ≤ 4 × (a)",
+        "s" => "cpu ≤ 4 × a bare read",
+        "s_half" => "p99 ≤ 3 × a bare read's",
+        "s1000" => "≤ 200 MB in content-svc",
         _ => "",
     }
 }

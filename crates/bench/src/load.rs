@@ -76,11 +76,51 @@ pub async fn run(
                 if !(200..300).contains(&status) {
                     bail!("answered {status}: {}", String::from_utf8_lossy(&body));
                 }
-                latency.record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX))?;
+                latency.record(micros(sent))?;
             }
             Ok(latency)
         });
     }
+    gathered(workers, begun).await
+}
+
+/// Sends `most` requests at a rate, each due at its own moment: how long an answer took is counted from there, so that
+/// one slow answer is not hidden by those that were sent late behind it.
+pub async fn paced(address: &str, connections: usize, rate: f64, most: u64, make: Make) -> Result<Round> {
+    let next = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let mut workers = JoinSet::new();
+    for _ in 0..connections {
+        let (address, next, make) = (address.to_owned(), next.clone(), make.clone());
+        workers.spawn(async move {
+            let mut connection = Connection::open(&address).await?;
+            let mut latency = Histogram::<u64>::new(3)?;
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= most {
+                    return Ok(latency);
+                }
+                #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+                let due = begun + Duration::from_secs_f64(n as f64 / rate);
+                tokio::time::sleep_until(due.into()).await;
+                let (status, body) = connection.send(make(n)).await?;
+                if !(200..300).contains(&status) {
+                    bail!("answered {status}: {}", String::from_utf8_lossy(&body));
+                }
+                latency.record(micros(due))?;
+            }
+        });
+    }
+    gathered(workers, begun).await
+}
+
+/// How long ago something began.
+pub fn micros(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What all workers measured, together.
+pub async fn gathered(mut workers: JoinSet<Result<Histogram<u64>>>, begun: Instant) -> Result<Round> {
     let mut all = Histogram::<u64>::new(3)?;
     while let Some(done) = workers.join_next().await {
         all.add(done??)?;

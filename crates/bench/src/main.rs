@@ -14,6 +14,7 @@ mod revocations;
 mod run;
 mod stripe;
 mod unchecked;
+mod visits;
 
 use std::net::SocketAddr;
 

@@ -49,12 +49,23 @@ pub struct Report {
 
 pub fn print(report: &Report) {
     println!(
-        "\n{:<5} {:<26} {:>10} {:>10} {:>6} {:>8} {:>8} {:>9} {:>9} {:>6} {:>8}  aim",
-        "", "", "ours/s", "bare/s", "ratio", "p50 ms", "p99 ms", "cpu/1000", "bare cpu", "ratio", "peak MB"
+        "\n{:<6} {:<26} {:>10} {:>10} {:>6} {:>8} {:>8} {:>9} {:>9} {:>9} {:>6} {:>8}  aim",
+        "",
+        "",
+        "ours/s",
+        "bare/s",
+        "ratio",
+        "p50 ms",
+        "p99 ms",
+        "bare p99",
+        "cpu/1000",
+        "bare cpu",
+        "ratio",
+        "peak MB"
     );
     for r in &report.rows {
         println!(
-            "{:<5} {:<26} {:>10.0} {:>10.0} {:>6.2} {:>8.2} {:>8.2} {:>9.3} {:>9.3} {:>6.2} {:>8.0}  {}",
+            "{:<6} {:<26} {:>10.0} {:>10.0} {:>6.2} {:>8.2} {:>8.2} {:>9.2} {:>9.3} {:>9.3} {:>6.2} {:>8.0}  {}",
             r.key,
             r.what,
             r.ours.per_second,
@@ -62,6 +73,7 @@ pub fn print(report: &Report) {
             r.speed,
             r.ours.p50_ms,
             r.ours.p99_ms,
+            r.bare.p99_ms,
             r.ours.cpu_per_1000,
             r.bare.cpu_per_1000,
             r.cpu,

@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 use crate::cases::{self, Case, Sides, all, ask, seed_cards};
 use crate::cpu::{self, Pids};
 use crate::figures::{aim, bulk_measured, measured, row, side, work_measured};
-use crate::load;
+use crate::load::{self, Make};
 use crate::report::{Idle, Report, Row, Side, print};
-use crate::{billing, bulk, mailbox, revocations};
+use crate::{billing, bulk, mailbox, revocations, visits};
 
 /// The peer's database.
 pub const BARE_DATABASE: &str = "bare";
+/// How many customers go through a round of (g) or (s).
+const EACH: usize = 400;
 /// What webhooks of this run are signed with.
 pub const STRIPE_SECRET: &str = "whsec_of_the_benchmark";
 
@@ -33,7 +35,7 @@ pub struct Options {
     /// Where the figures go, as JSON.
     #[arg(long)]
     out: PathBuf,
-    /// Only these cases: `a,a_pub,b,c1,c100,d,e,f,g,h,i,j,k,r`.
+    /// Only these cases: `a,a_pub,b,c1,c100,d,e,f,g,h,i,j,k,r,s`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     #[arg(long, default_value_t = 3)]
@@ -53,6 +55,12 @@ struct Plan {
     unchecked: String,
     pids: Pids,
     cold_start_ms: BTreeMap<String, f64>,
+}
+
+/// Requests a second.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn speed(round: &load::Round) -> f64 {
+    round.requests as f64 / round.seconds
 }
 
 /// Everything a case is measured with.
@@ -124,7 +132,9 @@ pub async fn run(options: Options) -> Result<()> {
         cases::Side { host: bench.sides.gateway.clone(), pids: bench.ours.clone() },
         cases::Side { host: bench.sides.bare.clone(), pids: bench.bare.clone() },
     ];
-    for case in all(&bench.sides, &admin, ours, theirs, customers.clone())? {
+    let cases = all(&bench.sides, &admin, ours, theirs, customers.clone())?;
+    let bare_read = cases.iter().find(|c| c.key == "a").and_then(|c| c.bare.clone());
+    for case in cases {
         if bench.wanted(case.key) {
             println!("· ({}) {}", case.key, case.what);
             take(&mut rows, case.key, bench.requests(&case, &stack).await);
@@ -170,6 +180,16 @@ pub async fn run(options: Options) -> Result<()> {
         bulk::quiet(&analytics).await?;
         let of_a = rows.iter().find(|r| r.key == "a").map(|r| r.ours.clone());
         take(&mut rows, "g", bench.flows(&customers, of_a).await);
+    }
+    if bench.wanted("s") {
+        println!("· (s) start of a flow, at full speed and at half; a thousand visits at once");
+        bulk::quiet(&analytics).await?;
+        // Whoever is in (g) has a visit open, which a start would resume.
+        let others = customers.get(EACH * bench.options.rounds..).unwrap_or_default();
+        match bench.starts(others, bare_read.context("(a) has no peer")?).await {
+            Ok(both) => rows.extend(both),
+            Err(e) => take(&mut rows, "s", Err(e)),
+        }
     }
     if bench.wanted("f") {
         println!("· (f) persona refresh");
@@ -325,12 +345,11 @@ impl Bench {
     }
 
     async fn flows(&self, ids: &[String], of_a: Option<Side>) -> Result<Row> {
-        const EACH: usize = 400;
         let mut ours = Vec::new();
         self.reset_peaks();
         for mine in ids.chunks(EACH).take(self.options.rounds) {
             let used = cpu::total(&self.ours);
-            let done = bulk::flows(&self.sides, mine, self.options.connections).await?;
+            let done = visits::flows(&self.sides, mine, self.options.connections).await?;
             ours.push(measured(&done, 1, cpu::total(&self.ours) - used));
         }
         // Beside (a) of ours: how many plain reads one flow's link, start and first answer cost.
@@ -341,6 +360,57 @@ impl Bench {
             of_a.unwrap_or_default(),
             aim("g"),
         ))
+    }
+
+    /// The start of a visit beside the peer's read of one document by its key.
+    async fn starts(&self, ids: &[String], bare_read: Make) -> Result<Vec<Row>> {
+        let Options { rounds, connections, seconds, .. } = self.options;
+        let most = u64::try_from(EACH)?;
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        let (mut our_speed, mut bare_speed) = (0.0, 0.0);
+        self.reset_peaks();
+        let mut groups = ids.chunks_exact(EACH);
+        for mine in groups.by_ref().take(rounds) {
+            let links = visits::links(&self.sides, mine).await?;
+            let used = cpu::total(&self.ours);
+            let done = visits::at_full_speed(&self.sides, links, connections).await?;
+            our_speed = speed(&done);
+            ours.push(measured(&done, 1, cpu::total(&self.ours) - used));
+            let (used, time) = (cpu::total(&self.bare), Duration::from_secs(seconds));
+            let done = load::run(&self.sides.bare, connections, time, u64::MAX, 0, bare_read.clone()).await?;
+            bare_speed = speed(&done);
+            bare.push(measured(&done, 1, cpu::total(&self.bare) - used));
+        }
+        let mut rows = vec![row(
+            "s",
+            "flow: start, first page",
+            side(&ours, self.peak_mb()),
+            side(&bare, 0.0),
+            aim("s"),
+        )];
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        for mine in groups.by_ref().take(rounds) {
+            let make = visits::starts(&self.sides, visits::links(&self.sides, mine).await?);
+            let used = cpu::total(&self.ours);
+            let done = load::paced(&self.sides.gateway, connections, our_speed / 2.0, most, make).await?;
+            ours.push(measured(&done, 1, cpu::total(&self.ours) - used));
+            let used = cpu::total(&self.bare);
+            let many = most * 10;
+            let done =
+                load::paced(&self.sides.bare, connections, bare_speed / 2.0, many, bare_read.clone()).await?;
+            bare.push(measured(&done, 1, cpu::total(&self.bare) - used));
+        }
+        let half = side(&ours, self.peak_mb());
+        rows.push(row("s_half", "the same at half the speed", half, side(&bare, 0.0), aim("s_half")));
+        let left = ids.len() - groups.remainder().len() - groups.len() * EACH;
+        let thousand = ids.get(left..left + visits::ABREAST).context("too few customers")?;
+        self.reset_peaks();
+        let used = cpu::total(&self.ours);
+        let done = visits::abreast(&self.sides, thousand).await?;
+        let ours = [measured(&done, 1, cpu::total(&self.ours) - used)];
+        let peak = self.ours.get("content-svc").map_or(0.0, |pid| cpu::memory_mb(*pid, "VmHWM"));
+        rows.push(row("s1000", "1,000 visits at once", side(&ours, peak), Side::default(), aim("s1000")));
+        Ok(rows)
     }
 
     async fn refresh(&self, analytics: &Database) -> Result<Row> {

@@ -168,6 +168,8 @@ impl Stamp<'_> {
             ended_at: s.ended_at.map(kit::time::to_proto),
             cancel_at: s.cancel_at.map(kit::time::to_proto),
             period_end: s.period_end.map(kit::time::to_proto),
+            trial_end: s.trial_end.map(kit::time::to_proto),
+            resumes_at: s.resumes_at.map(kit::time::to_proto),
         };
         self.event("subscription.changed", Data::SubscriptionChanged(data))
     }

@@ -24,6 +24,7 @@ pub mod verification;
 pub mod versioned;
 pub mod wire;
 pub mod workflow;
+pub mod workflow_run;
 pub mod workflow_viewer;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use template_viewer::{LinkStore, TemplateViewer};
 use verification::{VerificationStore, Verifications};
 use versioned::{Content, ObjectStore, Objects};
 use workflow::Workflows;
+use workflow_run::{Occasions, RunStore, WorkflowRuns};
 use workflow_viewer::WorkflowViewer;
 
 /// The service as it runs.
@@ -75,12 +77,22 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
     let visits = rooms.visits.clone();
     let rules = RegionRules::new(RuleStore::open(&db, clock.clone()).await?, clock.clone());
     let links = LinkStore::open(&db, clock.clone()).await?;
-    let holder = ContentHolder { visits: visits.clone(), evidence_days: config.evidence_days };
+    let people = Arc::new(verification::Upstreamed(upstreams.clone()));
+    let billing = Arc::new(Upstreamed(upstreams));
+    let runs = WorkflowRuns::new(
+        RunStore::open(&db, clock.clone()).await?,
+        rooms.workflows.clone(),
+        companies.clone(),
+        billing.clone(),
+        billing.clone(),
+        clock.clone(),
+    );
+    let occasions = Occasions::open(&db, clock.clone()).await?;
+    let evidence_days = config.evidence_days;
+    let holder = ContentHolder { visits: visits.clone(), runs: runs.clone(), evidence_days };
     let desk = Desk::open("content-svc", &db, clock.clone(), Arc::new(holder)).await?;
     let receipts = desk.receipts.clone();
     let evidences = Evidences { visits: visits.clone(), receipts, clock: clock.clone() };
-    let people = Arc::new(verification::Upstreamed(upstreams.clone()));
-    let billing = Arc::new(Upstreamed(upstreams));
     let viewer = WorkflowViewer::new(rooms.workflows.clone(), visits.clone(), billing.clone());
     let looks =
         TemplateViewer::new(rooms.clone(), billing.clone(), offers, rules.clone(), links, clock.clone());
@@ -117,6 +129,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         "workflows",
         "flow_sessions",
         "hosted_verifications",
+        "workflow_runs",
         "region_rules",
         personal::COLLECTION,
     ];
@@ -130,7 +143,7 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         message: proto::check::message,
         rules: proto::check::rules,
     };
-    let service = kit::Service::new("content-svc")
+    let mut service = kit::Service::new("content-svc")
         .verified_by(verifier)
         .checked_by(check)
         .described_by(proto::DESCRIPTORS)
@@ -139,12 +152,12 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
         .room(cards::rpc::service(rooms.cards.clone()))
         .room(media::rpc::service(rooms.media.clone(), rooms.uses(), tokens))
         .room(template::rpc::service(rooms.templates.clone()))
-        .room(workflow::rpc::service(rooms.workflows.clone()))
+        .room(workflow::rpc::service(rooms.workflows.clone(), runs.clone()))
         .room(flow_session::rpc::service(flows.clone(), config.public_url.clone()))
         .room(hosted_page::rpc::service(flows.clone(), verifications, config.public_url.clone()))
         .room(template_viewer::rpc::service(looks, config.public_url.clone()))
         .room(region_rule::rpc::service(rules))
-        .room(workflow_viewer::rpc::service(viewer))
+        .room(workflow_viewer::rpc::service(viewer, runs.clone()))
         .task("flow_sessions", move |stop| flows.run(stop))
         .task("outbox", move |stop| store::outbox::relay(db, collections, bus, stop))
         .task("companies", move |stop| listened.subscribe("content-svc", "company", told, stop))
@@ -179,6 +192,14 @@ pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<kit::Se
             let db = ready_db.clone();
             async move { store::ready(&db).await }
         });
+    let ears = workflow_run::Listener::shared(runs.clone(), occasions.clone());
+    for family in workflow_run::FAMILIES {
+        let (bus, ears) = (ordered.clone(), ears.clone());
+        service = service.task(format!("runs_{family}"), move |stop| {
+            bus.subscribe(workflow_run::NAME, family, ears, stop)
+        });
+    }
+    service = service.task("workflow_runs", move |stop| runs.run(occasions, stop));
     Ok(desk.serve(service, &ordered))
 }
 

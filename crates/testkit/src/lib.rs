@@ -8,6 +8,7 @@
 )]
 
 pub mod chargebee;
+mod described;
 mod line;
 pub mod recurly;
 mod replicas;

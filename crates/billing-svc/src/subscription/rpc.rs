@@ -135,6 +135,7 @@ fn subject_to(subject: Subject) -> pb::FlowSubject {
         hands_off,
         subscription: Some(subscription_to(subscription)),
         attributes: attributes.into_iter().collect(),
+        restricted: customer.body.restricted,
     }
 }
 

@@ -177,9 +177,10 @@ impl Service {
     }
 }
 
-/// How often it dies: some in the ordinary run, more by `cargo xtask fuzz --kills`.
+/// How often it dies: some in the ordinary run, more by `cargo xtask fuzz --kills`. Its name is none of a setting: the
+/// service would inherit it, and refuse to start on one it does not know.
 fn kills() -> usize {
-    std::env::var("RETENTION_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
+    std::env::var("FUZZ_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::evaluate::{Answer, Known};
-use super::walk::{Candidate, Decision, Halt, choose, walk};
-use crate::workflow::{EndOutcome, NodeKind, Page, WorkflowContent};
+use super::walk::{Candidate, Decision, Halt, Walker, choose, walk};
+use crate::workflow::{Action, EndOutcome, NodeKind, Page, Wait, WorkflowContent};
 
 /// What the customer of a rehearsal would say and do.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,9 @@ pub struct Script {
     pub candidates: Vec<Candidate>,
     /// The offers that would be taken; every other is declined.
     pub takes: BTreeSet<String>,
+    /// The workflow and the customer, as far as there are such: what arms are drawn by.
+    pub workflow: String,
+    pub customer: String,
 }
 
 /// Where a rehearsal came by.
@@ -72,10 +75,32 @@ pub fn rehearse(
 ) -> Course {
     let mut course = Course { scenes: Vec::new(), why: Vec::new(), ended: Curtain::Canceled };
     let (mut at, mut offered, mut taken) = (flow.start.clone(), BTreeSet::new(), false);
-    // A published graph has no circle; a draft may have one, and a rehearsal ends all the same.
+    // A graph may go round where it waits, and a draft anyhow; a rehearsal ends all the same.
     for _ in 0..=flow.nodes.len() {
         let shown = u32::try_from(offered.len()).unwrap_or(u32::MAX);
-        let (node, next) = match walk(flow, &at, &known, shown, &mut course.why) {
+        let who = Walker::new(&known, &script.workflow, &script.customer);
+        let (node, next) = match walk(flow, &at, &who, shown, &mut course.why) {
+            Halt::Action { node, next } => {
+                if let Some(NodeKind::Action(Action { action, .. })) = flow.node(&node).map(|n| &n.kind) {
+                    let message = format!("{action}: would be done here, and is not");
+                    course.why.push(Decision::new(&node, "action_taken", message));
+                }
+                course.scenes.push(scene(flow, node.clone(), None, "next"));
+                (node, next)
+            }
+            Halt::Wait { node, next } => {
+                // Nothing happens in a rehearsal but that time passes.
+                let exit = match flow.node(&node).map(|n| &n.kind) {
+                    Some(NodeKind::Wait(wait)) => {
+                        course.why.push(Decision::new(&node, "time_passes", waited(wait)));
+                        wait.after_time()
+                    }
+                    _ => ("next", next.as_str()),
+                };
+                course.scenes.push(scene(flow, node.clone(), None, exit.0));
+                let next = exit.1.to_owned();
+                (node, next)
+            }
             Halt::End { node, outcome } => {
                 course.ended = match outcome {
                     EndOutcome::Kept if taken => Curtain::Saved,
@@ -122,6 +147,14 @@ pub fn rehearse(
     }
     course.why.push(Decision::new(&at, "circle", "the flow comes back to where it was"));
     course
+}
+
+fn waited(wait: &Wait) -> String {
+    match (wait.hours, wait.event.as_str()) {
+        (0, event) => format!("it waits for {event}, which comes"),
+        (hours, "") => format!("{hours} hours pass"),
+        (hours, event) => format!("{hours} hours pass without {event}"),
+    }
 }
 
 /// Answers a page by the script and says where it leads; none where something is missing or does not fit.

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use kit::{Caller, Scope};
+use kit::{Caller, Scope, Timestamp};
 use store::Stored;
 
 use super::billing::Segments;
 use super::model::{FlowSession, State};
 use super::ops::FlowSessions;
-use crate::engine::{Decision, Halt, choose, walk};
+use crate::engine::{Decision, Halt, Walker, choose, draw, walk};
 use crate::error::Error;
 use crate::versioned::Frozen;
-use crate::workflow::{EndOutcome, WorkflowContent};
+use crate::workflow::{EndOutcome, NodeKind, WorkflowContent};
 
 impl FlowSessions {
     /// The frozen workflow of a visit.
@@ -54,11 +54,10 @@ impl FlowSessions {
         let mut at = from.to_owned();
         let region = session.rule.as_ref().map(|r| r.requirements);
         let (most_pages, most_offers) = region.map_or((0, 0), |r| (r.max_screens, r.max_offers));
-        loop {
+        // No way of a published flow is longer; the bound holds even if one that goes round were stored.
+        for _ in 0..=frozen.content.nodes.len() {
             let shown = u32::try_from(session.presented.len()).unwrap_or(u32::MAX);
-            let mut why = Vec::new();
-            let halt = walk(&frozen.content, &at, &session.known, shown, &mut why);
-            why.into_iter().for_each(|d| session.note(now, d));
+            let halt = session.walk(&frozen, &at, shown, now);
             let over = most_pages > 0 && session.pages_shown() >= most_pages;
             match halt {
                 Halt::Step(node) | Halt::Offer { node, .. } if over => {
@@ -76,6 +75,12 @@ impl FlowSessions {
                     session.show(&node, now);
                     return Ok(());
                 }
+                Halt::Action { node, next } => {
+                    session.ask_for(&node, now);
+                    at = next;
+                }
+                // Not to be published; nobody is made to wait all the same.
+                Halt::Wait { next, .. } => at = next,
                 Halt::Offer { node, offer_ids, none } => {
                     if self.offer(read, session, &node, &offer_ids).await? {
                         session.show(&node, now);
@@ -103,6 +108,32 @@ impl FlowSessions {
                 }
             }
         }
+        session.show("", now);
+        Ok(())
+    }
+
+    /// The last page of a visit that took its offer, with what is to be done on the way there.
+    pub(super) async fn after_accepting(
+        &self,
+        scope: &Scope,
+        session: &mut FlowSession,
+    ) -> Result<String, Error> {
+        let now = self.clock.now();
+        let accepted = self.exit(scope, session, "accepted").await?;
+        let (Some(frozen), Some(mut at)) = (self.frozen(scope, session).await?, accepted) else {
+            return Ok(String::new());
+        };
+        for _ in 0..=frozen.content.nodes.len() {
+            match session.walk(&frozen, &at, u32::MAX, now) {
+                Halt::Action { node, next } => {
+                    session.ask_for(&node, now);
+                    at = next;
+                }
+                Halt::Wait { next, .. } => at = next,
+                Halt::Step(node) | Halt::Offer { node, .. } | Halt::End { node, .. } => return Ok(node),
+            }
+        }
+        Ok(String::new())
     }
 
     /// Puts the first offer on the table that may be had; says whether there is one.
@@ -157,5 +188,25 @@ impl FlowSessions {
                 Ok(false)
             }
         }
+    }
+}
+
+impl FlowSession {
+    /// Walks on, and notes why and which arms were drawn.
+    fn walk(&mut self, frozen: &Frozen<WorkflowContent>, from: &str, shown: u32, now: Timestamp) -> Halt {
+        let (flow, workflow) = (&frozen.content, frozen.object_id.as_str());
+        let who = Walker { holdout: self.holdout, ..Walker::new(&self.known, workflow, &self.customer_id) };
+        let mut why = Vec::new();
+        let halt = walk(flow, from, &who, shown, &mut why);
+        for decision in why {
+            if decision.code == "arm_drawn"
+                && let Some(NodeKind::Split(split)) = flow.node(&decision.node).map(|n| &n.kind)
+                && let Some(arm) = draw(split, workflow, &decision.node, &self.customer_id)
+            {
+                self.arms.insert(decision.node.clone(), arm.to_owned());
+            }
+            self.note(now, decision);
+        }
+        halt
     }
 }

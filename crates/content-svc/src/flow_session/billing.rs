@@ -30,6 +30,8 @@ pub struct Visitor {
     pub subject: Subject,
     /// Attributes of customer and subscription, for texts and rules.
     pub facts: BTreeMap<String, Value>,
+    /// They asked that their data is not used.
+    pub restricted: bool,
 }
 
 /// What analytics knows.
@@ -75,6 +77,8 @@ pub trait Billing: Send + Sync {
         segments: &Segments,
     ) -> Result<OnTable, Fault>;
     async fn claim(&self, caller: &Caller, offer: &OnTable) -> Carried;
+    /// What became of an offer that was taken.
+    async fn promise(&self, caller: &Caller, redemption: &str) -> Result<Promise, Fault>;
     async fn decline(&self, caller: &Caller, redemption: &str) -> Result<(), Fault>;
     async fn lapse(&self, caller: &Caller, session: &str) -> Result<(), Fault>;
     async fn cancel(
@@ -84,6 +88,16 @@ pub trait Billing: Send + Sync {
         subscription: &str,
         wished_at: Timestamp,
     ) -> Carried;
+}
+
+/// How a taken offer stands with the company: some are carried out by its own people or systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    Kept,
+    /// Still to be kept.
+    Open,
+    /// The company said that it cannot.
+    Broken,
 }
 
 /// Over gRPC.
@@ -192,6 +206,18 @@ impl Billing for Upstreamed {
         }
     }
 
+    async fn promise(&self, caller: &Caller, redemption: &str) -> Result<Promise, Fault> {
+        let up = &self.0.billing;
+        let asked = pb::GetRedemptionRequest { id: redemption.into() };
+        let request = up.request(caller, SCREEN, asked).map_err(|s| fault(&s))?;
+        let reply = RedemptionServiceClient::new(up.channel()).get_redemption(request).await;
+        Ok(match reply.map_err(|s| fault(&s))?.into_inner().state() {
+            pb::RedemptionState::FulfilPending => Promise::Open,
+            pb::RedemptionState::Rejected => Promise::Broken,
+            _ => Promise::Kept,
+        })
+    }
+
     async fn decline(&self, caller: &Caller, redemption: &str) -> Result<(), Fault> {
         let up = &self.0.billing;
         let asked = pb::DeclineRedemptionRequest { id: redemption.into() };
@@ -291,6 +317,7 @@ fn visitor(subject: pb::FlowSubject) -> Visitor {
         subscription,
         hands_off,
         attributes,
+        restricted,
     } = subject;
     let subscription = subscription.unwrap_or_default();
     let state =
@@ -308,6 +335,10 @@ fn visitor(subject: pb::FlowSubject) -> Visitor {
     put("plan", subscription.plan.clone());
     put("subscription_state", state.clone());
     let period_end = subscription.period_end.as_ref().and_then(kit::time::from_proto);
+    for (key, at) in [("trial_end", &subscription.trial_end), ("resumes_at", &subscription.resumes_at)] {
+        let at = at.as_ref().and_then(kit::time::from_proto);
+        put(key, at.map(|t| t.to_string()).unwrap_or_default());
+    }
     put("period_end", period_end.map(|t| t.to_string()).unwrap_or_default());
     if let Some(price) = &subscription.price {
         put("currency", price.currency.clone());
@@ -317,7 +348,7 @@ fn visitor(subject: pb::FlowSubject) -> Visitor {
     let mrr = subscription.mrr.as_ref();
     let mrr = mrr.and_then(|m| Some(Money::new(m.minor, Currency::parse(&m.currency)?)));
     let subject = Subject { country, state, mrr, hands_off };
-    Visitor { customer_id, subscription_id: subscription.id, locale, subject, facts }
+    Visitor { customer_id, subscription_id: subscription.id, locale, subject, facts, restricted }
 }
 
 fn segments(known: proto::analytics::CustomerFacts) -> Segments {

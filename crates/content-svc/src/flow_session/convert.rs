@@ -54,14 +54,15 @@ pub fn answers_among(
 pub fn screen(read: &Stored<FlowSession>, screen: Screen, token: String) -> pb::FlowScreen {
     let Screen {
         locale,
+        direction,
         title,
         notice,
         places,
         offer,
         can_cancel,
-        cancel_label: _,
+        cancel_label,
         continue_url,
-        continue_label: _,
+        continue_label,
         theme,
         node: _,
     } = screen;
@@ -93,6 +94,9 @@ pub fn screen(read: &Stored<FlowSession>, screen: Screen, token: String) -> pb::
         can_cancel,
         continue_url,
         theme: theme.into_iter().collect(),
+        direction: direction.into(),
+        cancel_label,
+        continue_label,
     }
 }
 
@@ -227,11 +231,12 @@ pub fn evidence(evidence: Evidence) -> pb::FlowEvidence {
 
 /// Why it went as it went.
 pub fn explanation(read: Stored<FlowSession>) -> pb::FlowExplanation {
+    let arms = read.body.arms.into_iter().collect();
     let decisions = read.body.why.into_iter().map(|noted| pb::FlowDecision {
         at: Some(to_proto(noted.at)),
         node: noted.decision.node,
         code: noted.decision.code,
         message: noted.decision.message,
     });
-    pb::FlowExplanation { decisions: decisions.collect() }
+    pb::FlowExplanation { decisions: decisions.collect(), arms }
 }

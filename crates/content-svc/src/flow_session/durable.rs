@@ -7,6 +7,7 @@ use kit::{Caller, Code, Coded, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::Stored;
 
+use super::billing::Promise;
 use super::model::{FlowSession, Subject};
 use super::ops::FlowSessions;
 use super::store::FlowStore;
@@ -93,7 +94,10 @@ impl FlowSessions {
         let caller = Caller::internal("content-svc", Some(read.scope.clone()));
         let seen = self.billing.visitor(&caller, &read.body.customer_id, &read.body.subscription_id).await;
         let looked = match seen {
-            Ok(visitor) => durable.looked_at(gone(&visitor.subject), now),
+            Ok(visitor) => match gone(&visitor.subject) {
+                Some(false) => self.promised(&caller, &read.body, durable, now).await,
+                gone => durable.looked_at(gone, now),
+            },
             // Erased, or never there: nobody will ever say.
             Err(e) if e.code().0 == Code::NotFound => Durable { look_at: None, ..durable },
             Err(e) => {
@@ -106,6 +110,26 @@ impl FlowSessions {
             // Somebody was faster: an event, or another replica.
             Ok(_) | Err(store::Error::Stale(_)) => Ok(()),
             Err(e) => Err(e.into()),
+        }
+    }
+
+    /// What a subscription that holds makes of a visit: one that ended with a promise counts once that is kept.
+    async fn promised(
+        &self,
+        caller: &Caller,
+        session: &FlowSession,
+        durable: Durable,
+        now: Timestamp,
+    ) -> Durable {
+        let promise = match &session.redemption_id {
+            Some(redemption) => self.billing.promise(caller, redemption).await,
+            None => Ok(Promise::Kept),
+        };
+        match promise {
+            Ok(Promise::Kept) => durable.looked_at(Some(false), now),
+            Ok(Promise::Open) | Err(_) => durable.looked_at(None, now),
+            // Nothing was kept that could hold. A loss still comes by its event.
+            Ok(Promise::Broken) => Durable { look_at: None, ..durable },
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A session and how it moves (§10.2).
 
+use std::collections::BTreeMap;
+
 use kit::locale::LocalText;
 use kit::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,7 @@ use crate::engine::{Answer, Decision, Known};
 use crate::questionnaire::QuestionnaireContent;
 use crate::region_rule::Applied;
 use crate::text::Findings;
+use crate::workflow_run::Errand;
 
 /// §10.2; `settling` holds what is being carried out in `pending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -178,6 +181,12 @@ pub struct FlowSession {
     /// What was answered of which questionnaires.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heard: Vec<Heard>,
+    /// The arm drawn at each split.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arms: BTreeMap<String, String>,
+    /// Actions the visit came by and that nobody was told of yet: they are, in the write that keeps the visit.
+    #[serde(skip)]
+    pub errands: Vec<Errand>,
     /// Whether the subscription holds after the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durable: Option<Durable>,
@@ -234,6 +243,8 @@ impl FlowSession {
             unverified: false,
             rule: Some(rule),
             heard: Vec::new(),
+            arms: BTreeMap::new(),
+            errands: Vec::new(),
             durable: None,
             held: None,
         }
@@ -263,6 +274,13 @@ impl FlowSession {
             consented_at: None,
         });
         self.trail.push(Visit { node: node.to_owned(), at, offer });
+    }
+
+    /// Has an action done by a run of its own: nobody waits for it.
+    pub fn ask_for(&mut self, node: &str, at: Timestamp) {
+        let run_id = kit::id::new("wfr");
+        self.note(at, Decision::new(node, "action_asked_for", format!("run {run_id} does it")));
+        self.errands.push(Errand { run_id, node: node.to_owned() });
     }
 
     /// Records the wish to cancel, once, with its first time.

@@ -29,7 +29,8 @@ pub struct Rpc {
 impl Rpc {
     async fn screen(&self, read: Stored<FlowSession>, token: String) -> Result<pb::FlowScreen, Error> {
         let page = self.room.page(&read).await?;
-        let screen = render::screen(&read.body, page.as_ref(), &read.id);
+        let mut screen = render::screen(&read.body, page.as_ref(), &read.id);
+        screen.from_elsewhere(&self.public_url);
         Ok(convert::screen(&read, screen, token))
     }
 }

@@ -64,9 +64,9 @@ impl FlowSessions {
                     session.redemption_id = Some(offer.redemption_id);
                     session.taken_offer_id = Some(offer.offer_id);
                     session.continue_url = Some(offer.url).filter(|url| !url.is_empty());
-                    let accepted = self.exit(&read.scope, &session, "accepted").await?;
+                    let last = self.after_accepting(&read.scope, &mut session).await?;
                     session.end(State::Saved, now);
-                    session.show(&accepted.unwrap_or_default(), now);
+                    session.show(&last, now);
                     "saved"
                 }
                 Carried::Refused(why) => {

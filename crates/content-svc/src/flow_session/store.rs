@@ -5,9 +5,11 @@ use kit::{Outgoing, Page, PageRequest, Scope, SharedClock, Timestamp};
 use mongodb::Database;
 use store::{Index, Record, Repo, Sort, Stored};
 
+use super::keep::{Keeping, Whose, asked_for};
 use super::model::{FlowSession, State};
 use crate::questionnaire::store::counted;
 use crate::questionnaire::{Asked, Tally};
+use crate::workflow_run::{RunStore, WorkflowRun};
 
 /// Where a visit keeps its answers.
 const ANSWERS: &str = "body.known.answers";
@@ -48,15 +50,20 @@ pub struct Trodden {
 
 /// The visits.
 #[derive(Clone)]
-pub struct FlowStore(Repo<FlowSession>);
+pub struct FlowStore {
+    visits: Repo<FlowSession>,
+    runs: RunStore,
+    db: Database,
+}
 
 impl FlowStore {
     pub async fn open(db: &Database, clock: SharedClock) -> Result<Self, store::Error> {
-        Ok(Self(Repo::open(db, clock).await?))
+        let runs = RunStore::open(db, clock.clone()).await?;
+        Ok(Self { visits: Repo::open(db, clock).await?, runs, db: db.clone() })
     }
 
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Stored<FlowSession>, store::Error> {
-        self.0.get(scope, id).await
+        self.visits.get(scope, id).await
     }
 
     /// The visit a start token led to already.
@@ -65,7 +72,7 @@ impl FlowStore {
         scope: &Scope,
         start: &str,
     ) -> Result<Option<Stored<FlowSession>>, store::Error> {
-        self.0.find(scope, doc! { "body.starts": start }).await
+        self.visits.find(scope, doc! { "body.starts": start }).await
     }
 
     /// The open visit of a subscription.
@@ -74,7 +81,7 @@ impl FlowStore {
         scope: &Scope,
         subscription: &str,
     ) -> Result<Option<Stored<FlowSession>>, store::Error> {
-        self.0.find(scope, doc! { "body.subscription_id": subscription, "body.open": true }).await
+        self.visits.find(scope, doc! { "body.subscription_id": subscription, "body.open": true }).await
     }
 
     /// The newest visit of a subscription that is over.
@@ -84,7 +91,7 @@ impl FlowStore {
         subscription: &str,
     ) -> Result<Option<Stored<FlowSession>>, store::Error> {
         let over = doc! { "body.subscription_id": subscription, "body.open": false };
-        Ok(self.0.list(scope, over, Sort::Newest, &PageRequest::new(1, "")).await?.items.pop())
+        Ok(self.visits.list(scope, over, Sort::Newest, &PageRequest::new(1, "")).await?.items.pop())
     }
 
     pub async fn list(
@@ -101,7 +108,7 @@ impl FlowStore {
         if let Some(customer) = customer {
             query.insert("body.customer_id", customer);
         }
-        self.0.list(scope, query, Sort::Newest, page).await
+        self.visits.list(scope, query, Sort::Newest, page).await
     }
 
     /// The ways customers took through one version of a workflow, counted in the database.
@@ -144,7 +151,7 @@ impl FlowStore {
             doc! { "$unwind": "$steps" },
             doc! { "$group": { "_id": "$steps", "count": { "$sum": 1_i64 } } },
         ];
-        let rows = self.0.aggregate(scope, pipeline).await?;
+        let rows = self.visits.aggregate(scope, pipeline).await?;
         Ok(rows.iter().filter_map(trodden).collect())
     }
 
@@ -157,7 +164,7 @@ impl FlowStore {
         page: &PageRequest,
     ) -> Result<Page<Stored<FlowSession>>, store::Error> {
         let query = asked.query(doc! { "body.heard.questionnaire_id": questionnaire }, ANSWERS);
-        self.0.list(scope, query, Sort::Newest, page).await
+        self.visits.list(scope, query, Sort::Newest, page).await
     }
 
     /// How many answered, how many of them all of `required`, and the answers counted, in the database.
@@ -169,26 +176,47 @@ impl FlowStore {
         required: &[&str],
     ) -> Result<(u64, u64, Vec<Tally>), store::Error> {
         let these = asked.query(doc! { "body.heard.questionnaire_id": questionnaire }, ANSWERS);
-        counted(&self.0, scope, these, ANSWERS, required).await
+        counted(&self.visits, scope, these, ANSWERS, required).await
     }
 
+    /// Keeps a visit that begins, with the runs of the actions it came by.
     pub async fn insert(
         &self,
         scope: &Scope,
         id: String,
-        session: FlowSession,
+        mut session: FlowSession,
         events: Vec<Outgoing>,
     ) -> Result<Stored<FlowSession>, store::Error> {
-        self.0.insert(scope, id, session, events).await
+        let runs = asked_for(&id, &mut session);
+        if runs.is_empty() {
+            return self.visits.insert(scope, id, session, events).await;
+        }
+        self.keep(Whose::New(scope.clone(), id), session, runs, events).await
     }
 
+    /// Keeps a visit as it is now, with the runs of the actions it came by meanwhile.
     pub async fn replace(
         &self,
         read: &Stored<FlowSession>,
-        session: FlowSession,
+        mut session: FlowSession,
         events: Vec<Outgoing>,
     ) -> Result<Stored<FlowSession>, store::Error> {
-        self.0.replace(read, session, events).await
+        let runs = asked_for(&read.id, &mut session);
+        if runs.is_empty() {
+            return self.visits.replace(read, session, events).await;
+        }
+        self.keep(Whose::Read(Box::new(read.clone())), session, runs, events).await
+    }
+
+    async fn keep(
+        &self,
+        whose: Whose,
+        session: FlowSession,
+        asked_for: Vec<(String, WorkflowRun)>,
+        events: Vec<Outgoing>,
+    ) -> Result<Stored<FlowSession>, store::Error> {
+        let (visits, runs) = (self.visits.clone(), self.runs.clone());
+        Keeping { visits, runs, asked_for, whose, session, events }.write(&self.db).await
     }
 
     /// Visits whose subscription is to be looked at, of every company.
@@ -198,7 +226,7 @@ impl FlowStore {
         most: usize,
     ) -> Result<Vec<Stored<FlowSession>>, store::Error> {
         let due = doc! { "body.durable.look_at": { "$exists": true, "$lte": store::time::to_bson(now) } };
-        self.0.across().list(due, u32::try_from(most).unwrap_or(u32::MAX)).await
+        self.visits.across().list(due, u32::try_from(most).unwrap_or(u32::MAX)).await
     }
 
     /// A subscription turned away: the visits that had ended by then lost it. What held for 90 days did.
@@ -212,7 +240,7 @@ impl FlowStore {
             "$set": { "body.durable.state": "lost" },
             "$unset": { "body.durable.look_at": "" },
         };
-        self.0.update_many(scope, these, update).await
+        self.visits.update_many(scope, these, update).await
     }
 
     /// The visits in which one of these customers said to cancel, by id, after one.
@@ -224,7 +252,7 @@ impl FlowStore {
     ) -> Result<Vec<Stored<FlowSession>>, store::Error> {
         let mut query = shelf(customers, true);
         query.insert("_id", doc! { "$gt": after });
-        Ok(self.0.list(scope, query, Sort::Oldest, &PageRequest::new(200, "")).await?.items)
+        Ok(self.visits.list(scope, query, Sort::Oldest, &PageRequest::new(200, "")).await?.items)
     }
 
     /// What is held for an erasure.
@@ -234,18 +262,18 @@ impl FlowStore {
         request: &str,
     ) -> Result<Vec<Stored<FlowSession>>, store::Error> {
         let query = doc! { "body.held.request_id": request, "body.held": { "$exists": true } };
-        Ok(self.0.list(scope, query, Sort::Oldest, &PageRequest::new(200, "")).await?.items)
+        Ok(self.visits.list(scope, query, Sort::Oldest, &PageRequest::new(200, "")).await?.items)
     }
 
     /// What need not be held any more, of every company.
     pub async fn held_until(&self, now: Timestamp) -> Result<Vec<Stored<FlowSession>>, store::Error> {
         let due = doc! { "$lte": store::time::to_bson(now) };
         let query = doc! { "body.held.until": due, "body.held": { "$exists": true } };
-        self.0.across().list(query, 200).await
+        self.visits.across().list(query, 200).await
     }
 
     pub async fn remove(&self, read: &Stored<FlowSession>) -> Result<(), store::Error> {
-        self.0.remove(&read.scope, &read.id).await.map(drop)
+        self.visits.remove(&read.scope, &read.id).await.map(drop)
     }
 
     /// Two customers are one person: the visits of the one are the other's. Done again, there are none left.
@@ -254,7 +282,7 @@ impl FlowStore {
             "$set": { "body.customer_id": survivor },
             "$push": { "body.moved_from": absorbed },
         };
-        self.0.update_many(scope, doc! { "body.customer_id": absorbed }, update).await.map(|_| ())
+        self.visits.update_many(scope, doc! { "body.customer_id": absorbed }, update).await.map(|_| ())
     }
 
     /// They were not: the visits that had moved go back.
@@ -264,7 +292,7 @@ impl FlowStore {
             "$pull": { "body.moved_from": absorbed },
         };
         let moved = doc! { "body.customer_id": survivor, "body.moved_from": absorbed };
-        self.0.update_many(scope, moved, update).await.map(|_| ())
+        self.visits.update_many(scope, moved, update).await.map(|_| ())
     }
 
     /// Open visits in a state that nobody has touched since, of every company.
@@ -275,7 +303,7 @@ impl FlowStore {
     ) -> Result<Vec<Stored<FlowSession>>, store::Error> {
         let since = DateTime::from_millis(since.as_millisecond());
         let query = doc! { "body.open": true, "body.state": state, "updated_at": { "$lt": since } };
-        self.0.across().list(query, 200).await
+        self.visits.across().list(query, 200).await
     }
 }
 

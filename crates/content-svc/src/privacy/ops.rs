@@ -1,6 +1,7 @@
 //! What content does with visits when somebody is erased, and when what is held need not be held any more.
 
 use async_trait::async_trait;
+use bson::doc;
 use kit::{Scope, SharedClock};
 use personal::{Done, Erase, Held, Holder, How, Order, Part, Receipts, Shelf};
 use store::{Record as _, Stored};
@@ -8,6 +9,7 @@ use store::{Record as _, Stored};
 use crate::error::Error;
 use crate::flow_session::{FlowSession, FlowStore, Hold, shelf};
 use crate::verification::{self, Verification};
+use crate::workflow_run::{Occasion, WorkflowRun, WorkflowRuns};
 
 const WHAT: &str = "flow_sessions";
 const WHY: &str = "evidence that the wish to cancel was heard and what was shown; nothing says who it was";
@@ -16,6 +18,7 @@ const WHY: &str = "evidence that the wish to cancel was heard and what was shown
 #[derive(Clone)]
 pub struct ContentHolder {
     pub visits: FlowStore,
+    pub runs: WorkflowRuns,
     /// For how long a wish to cancel is kept as evidence where the visit has no rule of a region.
     pub evidence_days: u32,
 }
@@ -66,6 +69,7 @@ async fn held(visits: &FlowStore, scope: &Scope, request: &str) -> Result<Vec<He
 impl Holder for ContentHolder {
     async fn shelves(&self, order: &Order) -> anyhow::Result<Vec<Shelf>> {
         let of = |wished| shelf(&order.whose.customers, wished);
+        let theirs = || doc! { "body.customer_id": { "$in": &order.whose.customers } };
         Ok(vec![
             Shelf::new(WHAT, FlowSession::COLLECTION, of(false), Erase::Remove),
             Shelf::new(WHAT, FlowSession::COLLECTION, of(true), Erase::Apart),
@@ -75,6 +79,9 @@ impl Holder for ContentHolder {
                 verification::shelf(&order.whose.customers),
                 Erase::Remove,
             ),
+            // One that is under way is stopped by that: whoever has it in hand cannot write it any more.
+            Shelf::new("workflow_runs", WorkflowRun::COLLECTION, theirs(), Erase::Remove),
+            Shelf::new("workflow_occasions", Occasion::COLLECTION, theirs(), Erase::Remove),
         ])
     }
 
@@ -82,9 +89,14 @@ impl Holder for ContentHolder {
         Ok(self.pseudonymise(order).await?)
     }
 
-    /// Nothing to mark: billing and analytics are asked at each visit, and offer nothing to somebody restricted. The way
-    /// to cancel stays open.
-    async fn restrict(&self, _: &Order, _: bool) -> anyhow::Result<Part> {
+    /// Nothing to mark at visits: billing and analytics are asked at each, and offer nothing to somebody restricted. The way
+    /// to cancel stays open. What goes on by itself is stopped.
+    async fn restrict(&self, order: &Order, restricted: bool) -> anyhow::Result<Part> {
+        if restricted {
+            for customer in &order.whose.customers {
+                self.runs.stop_of(&order.scope, customer, |_| Some("customer_restricted")).await?;
+            }
+        }
         Ok(Part::default())
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kit::locale::LocalText;
 use kit::{Currency, Money, Timestamp};
 
+use super::words::{direction, language};
 use crate::rule::Value;
 use crate::text::{Format, Variable};
 
@@ -22,7 +23,13 @@ pub fn fill(
         if let Some(variable) = variables.iter().find(|v| v.key == name.trim()) {
             let known = facts.get(&variable.attribute);
             let written = known.and_then(|v| value(v, variable.format, locale, facts));
-            filled.push_str(&written.unwrap_or_else(|| variable.fallback.get(locale).to_owned()));
+            let written = written.unwrap_or_else(|| variable.fallback.get(locale).to_owned());
+            // Numbers and names from the left keep their own order in a text from the right, and leave it its.
+            if direction(locale) == "rtl" {
+                filled.extend(['\u{2068}'].into_iter().chain(written.chars()).chain(['\u{2069}']));
+            } else {
+                filled.push_str(&written);
+            }
         }
         rest = behind;
     }
@@ -31,7 +38,7 @@ pub fn fill(
 
 /// A value as its reader writes it; none when it is not of the format's kind.
 pub fn value(value: &Value, format: Format, locale: &str, facts: &BTreeMap<String, Value>) -> Option<String> {
-    let german = locale.starts_with("de");
+    let german = language(locale) == "de";
     match (format, value) {
         (Format::Text, Value::Text(text)) => Some(text.clone()).filter(|t| !t.is_empty()),
         (Format::Text | Format::Number, Value::Number(n)) => Some(number(*n, german)),
@@ -44,7 +51,7 @@ pub fn value(value: &Value, format: Format, locale: &str, facts: &BTreeMap<Strin
         (Format::Percent, Value::Number(n)) => {
             Some(format!("{} %", number((n * 1000.0).round() / 10.0, german)))
         }
-        (Format::Date, Value::Text(text)) => date(text, german),
+        (Format::Date, Value::Text(text)) => date(text, language(locale)),
         _ => None,
     }
 }
@@ -59,12 +66,32 @@ fn money(amount: Money, german: bool) -> String {
     if german { text.replace('.', ",") } else { text }
 }
 
-fn date(text: &str, german: bool) -> Option<String> {
+const ARABIC_MONTHS: [&str; 12] = [
+    "يناير",
+    "فبراير",
+    "مارس",
+    "أبريل",
+    "مايو",
+    "يونيو",
+    "يوليو",
+    "أغسطس",
+    "سبتمبر",
+    "أكتوبر",
+    "نوفمبر",
+    "ديسمبر",
+];
+
+fn date(text: &str, language: &str) -> Option<String> {
     let day = match text.parse::<Timestamp>() {
         Ok(at) => at.to_zoned(jiff::tz::TimeZone::UTC).date(),
         Err(_) => text.parse().ok()?,
     };
-    Some(if german { day.strftime("%-d.%-m.%Y").to_string() } else { day.strftime("%B %-d, %Y").to_string() })
+    let month = usize::try_from(day.month() - 1).ok().and_then(|m| ARABIC_MONTHS.get(m));
+    Some(match (language, month) {
+        ("de", _) => day.strftime("%-d.%-m.%Y").to_string(),
+        ("ar", Some(month)) => format!("{} {month} {}", day.day(), day.year()),
+        _ => day.strftime("%B %-d, %Y").to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -91,6 +118,7 @@ mod tests {
         assert_eq!(say("{{tenure_months}} months for {{ price }}", "en"), "34 months for 29.85 USD");
         assert_eq!(say("bis {{period_end}}", "de-AT"), "bis 1.12.2026");
         assert_eq!(say("until {{period_end}}", "en-US"), "until December 1, 2026");
+        assert_eq!(say("حتى {{period_end}}", "ar"), "حتى \u{2068}1 ديسمبر 2026\u{2069}");
         let unknown = fill(&LocalText::of("en", "{{price}}!"), "en", &variables, &BTreeMap::new());
         assert_eq!(unknown, "some time!");
     }

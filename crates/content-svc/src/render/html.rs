@@ -6,7 +6,7 @@ use kit::Fault;
 use minijinja::{Environment, context};
 
 use super::screen::Screen;
-use super::words::word;
+use super::words::{direction, spoken, word};
 
 /// Nothing but the page itself: no scripts, no frames, forms only to us.
 pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' https:; form-action 'self'; \
@@ -68,6 +68,7 @@ pub fn verify(
 ) -> Result<String, Fault> {
     let pages = PAGES.as_ref().map_err(|e| Fault::internal(anyhow::anyhow!("{e:#}")))?;
     let page = pages.get_template("verify.html").map_err(Fault::internal)?;
+    let locale = spoken(locale);
     let say = |key: &str| word(key, locale);
     let (name, notice, again) = match step {
         Step::Who => ("who", "", ""),
@@ -82,6 +83,7 @@ pub fn verify(
         step => name,
         company => company,
         locale => locale,
+        direction => direction(locale),
         action => action,
         who => who,
         email => "",
@@ -111,11 +113,13 @@ pub fn unshared(locale: &str) -> Result<String, Fault> {
 }
 
 fn notice(name: &str, locale: &str) -> Result<String, Fault> {
+    let locale = spoken(locale);
     let say = |what: &str| word(&format!("{name}_{what}"), locale).to_owned();
     let piece = super::Piece { kind: "text", text: say("text"), ..super::Piece::default() };
     let card = super::CardView { id: String::new(), kind: "contact".into(), pieces: vec![piece] };
     let screen = Screen {
         locale: locale.to_owned(),
+        direction: direction(locale),
         title: say("title"),
         notice: String::new(),
         places: vec![super::PlaceView { name: "main".into(), cards: vec![card] }],

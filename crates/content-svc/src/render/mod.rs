@@ -6,5 +6,6 @@ mod html;
 mod screen;
 mod words;
 
+pub use format::value;
 pub use html::{POLICY, PREVIEW_POLICY, Step, page as html, refusal, unshared, verify};
 pub use screen::{CardView, ChoiceView, OfferView, Piece, PlaceView, QuestionView, Screen, screen};

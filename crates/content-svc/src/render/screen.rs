@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::format::{fill, value};
-use super::words::word;
+use super::words::{direction, spoken, word};
 use crate::card_elements::{Action, Element, Props};
 use crate::cards::{CardContent, CardKind};
 use crate::engine::{Answer, holds};
@@ -17,7 +17,10 @@ use crate::workflow::Page;
 /// Everything a customer sees at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Screen {
+    /// The language the page is in.
     pub locale: String,
+    /// How it is written, for `dir`.
+    pub direction: &'static str,
     pub title: String,
     pub notice: String,
     pub places: Vec<PlaceView>,
@@ -99,7 +102,6 @@ pub struct OfferView {
 /// The page a visit stands at; `page` is what its workflow pins for the node, none for pages of ours. `seed` orders
 /// shuffled choices: the same visit always sees the same order.
 pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen {
-    let seen = Seen { session, seed };
     let own = match (session.state, &session.pending) {
         (_, Some(Pending::Cancel)) => Some("settling_cancel"),
         (_, Some(Pending::Accept(_))) => Some("settling_accept"),
@@ -112,6 +114,7 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         _ => None,
     };
     let locale = session.locale.clone();
+    let seen = Seen { session, seed };
     let offer = session.offer.as_ref().filter(|_| own.is_none()).map(|o| OfferView {
         id: o.offer_id.clone(),
         kind: o.kind.clone(),
@@ -120,6 +123,7 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         terms_hash: o.terms_hash.clone(),
         consent: if session.asks_for_consent() { word("consent", &locale).to_owned() } else { String::new() },
     });
+    let written = written_in(&locale, page.filter(|_| own.is_none()));
     let (title, theme, places) = match (own, page) {
         (Some(own), _) => seen.own_page(own),
         (None, Some(page)) => seen.page(page),
@@ -132,7 +136,8 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
         continue_label: word("continue", &locale).to_owned(),
         can_cancel: session.can_cancel() && session.state != State::Saved,
         node: session.node.clone(),
-        locale,
+        direction: direction(&written),
+        locale: written,
         title,
         places,
         offer,
@@ -143,14 +148,34 @@ pub fn screen(session: &FlowSession, page: Option<&Page>, seed: &str) -> Screen 
 impl Screen {
     /// Puts the way to pictures that are not public yet into their addresses.
     pub fn let_look(&mut self, token: &str) {
-        let look = |url: &str| format!("{url}?look={token}");
+        self.pictures(|url| format!("{url}?look={token}"));
+    }
+
+    /// Makes the addresses of our pictures whole: who draws the page elsewhere could not find them.
+    pub fn from_elsewhere(&mut self, public_url: &str) {
+        let home = public_url.trim_end_matches('/');
+        self.pictures(|url| format!("{home}{url}"));
+    }
+
+    fn pictures(&mut self, change: impl Fn(&str) -> String) {
         let pieces = self.places.iter_mut().flat_map(|p| &mut p.cards).flat_map(|c| &mut c.pieces);
         for piece in pieces.filter(|p| p.kind == "image" && p.url.starts_with("/m/")) {
-            piece.url = look(&piece.url);
+            piece.url = change(&piece.url);
             let sizes = piece.srcset.split(", ").filter_map(|size| size.split_once(' '));
             piece.srcset =
-                sizes.map(|(url, width)| format!("{} {width}", look(url))).collect::<Vec<_>>().join(", ");
+                sizes.map(|(url, width)| format!("{} {width}", change(url))).collect::<Vec<_>>().join(", ");
         }
+    }
+}
+
+/// The language a page is in as a whole: its reader's where its title is there in it, else the title's own. Each text in
+/// it, and every word of ours, is the reader's where it is there, for all that.
+fn written_in(wanted: &str, page: Option<&Page>) -> String {
+    let title = page.map(|p| &p.template.content.title).filter(|t| t.has_default());
+    match title {
+        Some(title) if !title.covers(wanted) => title.default_locale.clone(),
+        Some(_) => wanted.to_owned(),
+        None => spoken(wanted).to_owned(),
     }
 }
 

@@ -49,6 +49,14 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    /// The same, found within a field.
+    #[must_use]
+    pub fn placed(self, within: &str) -> Self {
+        Self { field: format!("{within}.{}", self.field), ..self }
+    }
+}
+
 /// Everything the checks of one piece of content found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings(Vec<Finding>);
@@ -62,6 +70,11 @@ impl Findings {
     /// Notes what a person should know and may accept.
     pub fn warning(&mut self, code: &'static str, field: impl Into<String>, message: impl Into<String>) {
         self.0.push(Finding { level: Level::Warning, code, field: field.into(), message: message.into() });
+    }
+
+    /// Notes what another check found.
+    pub fn note(&mut self, finding: Finding) {
+        self.0.push(finding);
     }
 
     pub fn has_errors(&self) -> bool {

@@ -5,9 +5,10 @@ use proto::content as pb;
 use proto::content::workflow_node::Kind;
 
 use super::model::{Branch, EndOutcome, Limits, Node, NodeKind, Reentry, Trigger, WorkflowContent};
+use super::node::{Action, Mail, Split, Tag, Wait};
 use crate::error::Error;
 use crate::rule::rpc::{maybe_rule, rule};
-use crate::text::rpc::locales;
+use crate::text::rpc::{locales, text, to_text, variables};
 use crate::wire::{Wire, enum_of, mirror, some};
 
 mirror!(Trigger => pb::WorkflowTrigger {
@@ -59,25 +60,44 @@ fn node(field: &str, given: pb::WorkflowNode) -> Result<Node, Fault> {
             outcome: enum_of(&format!("{field}.end.outcome"), outcome)?,
             template_id: some(template_id),
         },
-        Kind::Action(pb::ActionNode { action, next }) => NodeKind::Action { action, next },
-        Kind::Split(pb::SplitNode { experiment_id, arms, otherwise }) => {
+        Kind::Action(pb::ActionNode { action, next, mail, tag }) => {
+            let mail = mail.map(|m| to_mail(&format!("{field}.action.mail"), m)).transpose()?;
+            let tag = tag.map(|pb::TagAction { add, remove }| Tag { add, remove });
+            NodeKind::Action(Action { action, mail, tag, next })
+        }
+        Kind::Split(pb::SplitNode { experiment_id, arms, otherwise, weights }) => {
             let mut arms: Vec<_> = arms.into_iter().collect();
             arms.sort();
-            NodeKind::Split { experiment_id, arms, otherwise }
+            let mut weights: Vec<_> = weights.into_iter().collect();
+            weights.sort();
+            NodeKind::Split(Split { experiment_id, arms, otherwise, weights })
         }
-        Kind::Wait(pb::WaitNode { hours, event, next }) => NodeKind::Wait { hours, event, next },
+        Kind::Wait(pb::WaitNode { hours, event, next, late }) => {
+            NodeKind::Wait(Wait { hours, event, next, late: some(late) })
+        }
     };
     Ok(Node { id, name, kind, position: position.map(|p| (p.x, p.y)) })
 }
 
+fn to_mail(field: &str, given: pb::MailAction) -> Result<Mail, Fault> {
+    let pb::MailAction { subject, body, link, variables: names } = given;
+    Ok(Mail {
+        subject: text(&format!("{field}.subject"), subject)?,
+        body: text(&format!("{field}.body"), body)?,
+        link,
+        variables: variables(&format!("{field}.variables"), names)?,
+    })
+}
+
 fn to_limits(given: pb::WorkflowLimits) -> Limits {
-    let pb::WorkflowLimits { max_offer_screens, max_screens_to_cancel, max_minutes } = given;
+    let pb::WorkflowLimits { max_offer_screens, max_screens_to_cancel, max_minutes, max_days } = given;
     let or = |given: u32, otherwise: u32| if given == 0 { otherwise } else { given };
     let default = Limits::default();
     Limits {
         max_offer_screens: or(max_offer_screens, default.max_offer_screens),
         max_screens_to_cancel: or(max_screens_to_cancel, default.max_screens_to_cancel),
         max_minutes: or(max_minutes, default.max_minutes),
+        max_days: or(max_days, default.max_days),
     }
 }
 
@@ -96,7 +116,7 @@ impl From<WorkflowContent> for pb::WorkflowContent {
     fn from(content: WorkflowContent) -> Self {
         let WorkflowContent { trigger, audience, start, nodes, limits, reentry, hosted_template_id, locales } =
             content;
-        let Limits { max_offer_screens, max_screens_to_cancel, max_minutes } = limits;
+        let Limits { max_offer_screens, max_screens_to_cancel, max_minutes, max_days } = limits;
         let (policy, days) = match reentry {
             Reentry::Never => (pb::ReentryPolicy::Never, 0),
             Reentry::AfterDays(days) => (pb::ReentryPolicy::AfterDays, days),
@@ -107,7 +127,12 @@ impl From<WorkflowContent> for pb::WorkflowContent {
             audience: audience.map(Into::into),
             start,
             nodes: nodes.into_iter().map(Into::into).collect(),
-            limits: Some(pb::WorkflowLimits { max_offer_screens, max_screens_to_cancel, max_minutes }),
+            limits: Some(pb::WorkflowLimits {
+                max_offer_screens,
+                max_screens_to_cancel,
+                max_minutes,
+                max_days,
+            }),
             reentry: Some(pb::Reentry { policy: policy.into(), days }),
             hosted_template_id: hosted_template_id.unwrap_or_default(),
             locales,
@@ -133,12 +158,23 @@ impl From<Node> for pb::WorkflowNode {
                 outcome: outcome.to_wire(),
                 template_id: template_id.unwrap_or_default(),
             }),
-            NodeKind::Action { action, next } => Kind::Action(pb::ActionNode { action, next }),
-            NodeKind::Split { experiment_id, arms, otherwise } => {
-                let arms = arms.into_iter().collect();
-                Kind::Split(pb::SplitNode { experiment_id, arms, otherwise })
+            NodeKind::Action(Action { action, mail, tag, next }) => {
+                let mail = mail.map(|Mail { subject, body, link, variables }| pb::MailAction {
+                    subject: Some(to_text(subject)),
+                    body: Some(to_text(body)),
+                    link,
+                    variables: variables.into_iter().map(Into::into).collect(),
+                });
+                let tag = tag.map(|Tag { add, remove }| pb::TagAction { add, remove });
+                Kind::Action(pb::ActionNode { action, next, mail, tag })
             }
-            NodeKind::Wait { hours, event, next } => Kind::Wait(pb::WaitNode { hours, event, next }),
+            NodeKind::Split(Split { experiment_id, arms, otherwise, weights }) => {
+                let (arms, weights) = (arms.into_iter().collect(), weights.into_iter().collect());
+                Kind::Split(pb::SplitNode { experiment_id, arms, otherwise, weights })
+            }
+            NodeKind::Wait(Wait { hours, event, next, late }) => {
+                Kind::Wait(pb::WaitNode { hours, event, next, late: late.unwrap_or_default() })
+            }
         };
         let position = position.map(|(x, y)| pb::NodePosition { x, y });
         Self { id, name, position, kind: Some(kind) }

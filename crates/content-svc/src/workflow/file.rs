@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use kit::locale::LocalText;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Branch, EndOutcome, Limits, Node, NodeKind, Reentry, Trigger, WorkflowContent};
+use super::node::{Action, Mail, Split, Tag, Wait};
 use crate::rule::{Op, Rule, Value};
+use crate::text::{Format, Variable};
 
 /// What a reader sees first.
 const HEAD: &str = "# A workflow of Retention Stack. `POST /v1/workflows/import` reads it.\n";
@@ -37,12 +40,18 @@ pub(super) struct LimitsText {
     pub(super) max_offer_screens: u32,
     pub(super) max_screens_to_cancel: u32,
     pub(super) max_minutes: u32,
+    #[serde(skip_serializing_if = "is_usual")]
+    pub(super) max_days: u32,
+}
+
+fn is_usual(days: &u32) -> bool {
+    *days == Limits::default().max_days
 }
 
 impl Default for LimitsText {
     fn default() -> Self {
-        let Limits { max_offer_screens, max_screens_to_cancel, max_minutes } = Limits::default();
-        Self { max_offer_screens, max_screens_to_cancel, max_minutes }
+        let Limits { max_offer_screens, max_screens_to_cancel, max_minutes, max_days } = Limits::default();
+        Self { max_offer_screens, max_screens_to_cancel, max_minutes, max_days }
     }
 }
 
@@ -137,15 +146,53 @@ pub(super) struct EndText {
 #[serde(deny_unknown_fields)]
 pub(super) struct ActionText {
     pub(super) action: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) mail: Option<MailText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tag: Option<TagText>,
     pub(super) next: String,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct MailText {
+    pub(super) subject: LocalText,
+    pub(super) body: LocalText,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) link: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) variables: Vec<VariableText>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VariableText {
+    pub(super) key: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) attribute: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) format: Format,
+    pub(super) fallback: LocalText,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TagText {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) add: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) remove: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct SplitText {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) experiment: String,
     pub(super) arms: BTreeMap<String, String>,
     pub(super) otherwise: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) weights: BTreeMap<String, u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -156,6 +203,8 @@ pub(super) struct WaitText {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) event: String,
     pub(super) next: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) late: Option<String>,
 }
 
 /// A rule: exactly one field says what it is.
@@ -210,7 +259,7 @@ pub fn write(
 ) -> Result<String, serde_yaml_ng::Error> {
     let WorkflowContent { trigger, audience, start, nodes, limits, reentry, hosted_template_id, locales } =
         content;
-    let Limits { max_offer_screens, max_screens_to_cancel, max_minutes } = *limits;
+    let Limits { max_offer_screens, max_screens_to_cancel, max_minutes, max_days } = *limits;
     let (policy, days) = match reentry {
         Reentry::Never => (Policy::Never, None),
         Reentry::AfterDays(days) => (Policy::AfterDays, Some(*days)),
@@ -220,7 +269,7 @@ pub fn write(
         workflow: name.to_owned(),
         trigger: *trigger,
         audience: audience.as_ref().map(rule_text),
-        limits: LimitsText { max_offer_screens, max_screens_to_cancel, max_minutes },
+        limits: LimitsText { max_offer_screens, max_screens_to_cancel, max_minutes, max_days },
         reentry: ReentryText { policy, days },
         hosted_template: hosted_template_id.as_deref().map(key),
         locales: locales.clone(),
@@ -254,14 +303,29 @@ fn node_text(node: &Node, key: &dyn Fn(&str) -> String) -> NodeText {
         NodeKind::End { outcome, template_id } => {
             text.end = Some(EndText { outcome, template: template_id.as_deref().map(key) });
         }
-        NodeKind::Action { action, next } => text.action = Some(ActionText { action, next }),
-        NodeKind::Split { experiment_id, arms, otherwise } => {
-            let arms = arms.into_iter().collect();
-            text.split = Some(SplitText { experiment: experiment_id, arms, otherwise });
+        NodeKind::Action(Action { action, mail, tag, next }) => {
+            let mail = mail.map(mail_text);
+            let tag = tag.map(|Tag { add, remove }| TagText { add, remove });
+            text.action = Some(ActionText { action, mail, tag, next });
         }
-        NodeKind::Wait { hours, event, next } => text.wait = Some(WaitText { hours, event, next }),
+        NodeKind::Split(Split { experiment_id, arms, otherwise, weights }) => {
+            let (arms, weights) = (arms.into_iter().collect(), weights.into_iter().collect());
+            text.split = Some(SplitText { experiment: experiment_id, arms, otherwise, weights });
+        }
+        NodeKind::Wait(Wait { hours, event, next, late }) => {
+            text.wait = Some(WaitText { hours, event, next, late });
+        }
     }
     text
+}
+
+fn mail_text(mail: Mail) -> MailText {
+    let Mail { subject, body, link, variables } = mail;
+    let variables = variables.into_iter().map(|Variable { key, attribute, format, fallback }| {
+        let attribute = if attribute == key { String::new() } else { attribute };
+        VariableText { key, attribute, format, fallback }
+    });
+    MailText { subject, body, link, variables: variables.collect() }
 }
 
 fn rule_text(rule: &Rule) -> RuleText {

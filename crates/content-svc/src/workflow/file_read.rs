@@ -2,11 +2,14 @@
 //! path, all at once.
 
 use super::file::{
-    ActionText, AnswerText, BranchText, ConditionText, EndText, FactText, File, LimitsText, NodeText,
-    OfferText, Policy, Position, ReentryText, RuleText, SplitText, StepText, WaitText,
+    ActionText, AnswerText, BranchText, ConditionText, EndText, FactText, File, LimitsText, MailText,
+    NodeText, OfferText, Policy, Position, ReentryText, RuleText, SplitText, StepText, TagText, VariableText,
+    WaitText,
 };
 use super::model::{Branch, EndOutcome, Limits, Node, NodeKind, Reentry, WorkflowContent};
+use super::node::{Action, Mail, Split, Tag, Wait};
 use crate::rule::{DEEPEST, Op, Rule, Value};
+use crate::text::Variable;
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub fn read(
     })?;
     let File { workflow, trigger, audience, limits, reentry, hosted_template, locales, start, nodes } = file;
     let mut reading = Reading { id, wrong: Vec::new() };
-    let LimitsText { max_offer_screens, max_screens_to_cancel, max_minutes } = limits;
+    let LimitsText { max_offer_screens, max_screens_to_cancel, max_minutes, max_days } = limits;
     // As in the API, 0 stands for what is usual.
     let usual = Limits::default();
     let or = |given: u32, otherwise: u32| if given == 0 { otherwise } else { given };
@@ -51,6 +54,7 @@ pub fn read(
             max_offer_screens: or(max_offer_screens, usual.max_offer_screens),
             max_screens_to_cancel: or(max_screens_to_cancel, usual.max_screens_to_cancel),
             max_minutes: or(max_minutes, usual.max_minutes),
+            max_days: or(max_days, usual.max_days),
         },
         reentry: reading.reentry(&reentry),
         hosted_template_id: hosted_template.map(|key| reading.template("hosted_template", key)),
@@ -69,6 +73,15 @@ pub fn template_keys(text: &str) -> Vec<String> {
         keys.extend(node.end.and_then(|e| e.template));
     }
     keys
+}
+
+fn to_mail(text: MailText) -> Mail {
+    let MailText { subject, body, link, variables } = text;
+    let variables = variables.into_iter().map(|VariableText { key, attribute, format, fallback }| {
+        let attribute = if attribute.is_empty() { key.clone() } else { attribute };
+        Variable { key, attribute, format, fallback }
+    });
+    Mail { subject, body, link, variables: variables.collect() }
 }
 
 struct Reading<'a> {
@@ -129,15 +142,16 @@ impl Reading<'_> {
             let template_id = template.map(|key| self.template(&format!("{place}.end.template"), key));
             kinds.push(NodeKind::End { outcome, template_id });
         }
-        if let Some(ActionText { action, next }) = action {
-            kinds.push(NodeKind::Action { action, next });
+        if let Some(ActionText { action, mail, tag, next }) = action {
+            let tag = tag.map(|TagText { add, remove }| Tag { add, remove });
+            kinds.push(NodeKind::Action(Action { action, mail: mail.map(to_mail), tag, next }));
         }
-        if let Some(SplitText { experiment, arms, otherwise }) = split {
-            let arms = arms.into_iter().collect();
-            kinds.push(NodeKind::Split { experiment_id: experiment, arms, otherwise });
+        if let Some(SplitText { experiment, arms, otherwise, weights }) = split {
+            let (arms, weights) = (arms.into_iter().collect(), weights.into_iter().collect());
+            kinds.push(NodeKind::Split(Split { experiment_id: experiment, arms, otherwise, weights }));
         }
-        if let Some(WaitText { hours, event, next }) = wait {
-            kinds.push(NodeKind::Wait { hours, event, next });
+        if let Some(WaitText { hours, event, next, late }) = wait {
+            kinds.push(NodeKind::Wait(Wait { hours, event, next, late }));
         }
         if kinds.len() != 1 {
             let message = format!("a node does exactly one thing; this one does {}", kinds.len());

@@ -1,8 +1,10 @@
-//! Checks of the graph: it ends on every path, goes in no circle, and lets the customer cancel from every step.
+//! Checks of the graph: it ends on every path, goes in no circle but through a wait, and lets the customer cancel from
+//! every step. What needs somebody to look at it stands only where somebody does.
 
 use std::collections::{HashMap, HashSet};
 
-use super::model::{EndOutcome, NodeKind, WorkflowContent};
+use super::model::{EndOutcome, Node, NodeKind, WorkflowContent};
+use super::node::{Action, Split, Wait};
 use crate::text::Findings;
 
 /// Everything the graph's shape says against publishing.
@@ -24,9 +26,13 @@ pub fn check(content: &WorkflowContent) -> Findings {
     }
     for node in &content.nodes {
         let field = format!("nodes[{}]", node.id);
-        if !node.kind.is_supported() {
-            let message = "action, split and wait nodes are not carried out yet";
-            found.error("node_not_supported_yet", &field, message);
+        match &node.kind {
+            NodeKind::Action(action) => {
+                action.check(&format!("{field}.action"), &content.locales, &mut found);
+            }
+            NodeKind::Split(split) => split.check(&format!("{field}.split"), &mut found),
+            NodeKind::Wait(wait) => wait.check(&format!("{field}.wait"), &mut found),
+            _ => {}
         }
         for (exit, to) in node.kind.exits() {
             if !nodes.contains_key(to) {
@@ -43,9 +49,12 @@ pub fn check(content: &WorkflowContent) -> Findings {
     let Some(order) = graph.order(&mut found) else { return found };
     graph.ends(&order, &mut found);
     if content.trigger.is_about_leaving() {
+        graph.nobody_waits(&order, &mut found);
         graph.ways_to_cancel(&order, &mut found);
+        graph.offer_screens(&order, &mut found);
+    } else {
+        graph.nobody_looks_on(&order, &mut found);
     }
-    graph.offer_screens(&order, &mut found);
     found
 }
 
@@ -67,22 +76,44 @@ impl Graph<'_> {
         self.kind(at).exits().into_iter().map(|(_, to)| self.at(to))
     }
 
-    /// The nodes that can be reached, each after everything it leads to; none where there is a circle.
+    /// Where a node leads at once. In the background a wait leads nowhere at once: that is what lets a circle through it.
+    fn leads_to(&self, at: usize) -> Vec<usize> {
+        let waits = matches!(self.kind(at), NodeKind::Wait(_));
+        if waits && self.content.trigger.is_in_the_background() {
+            Vec::new()
+        } else {
+            self.exits(at).collect()
+        }
+    }
+
+    /// The nodes that can be reached, each after everything it leads to at once; none where there is a circle that
+    /// nothing slows down.
     fn order(&self, found: &mut Findings) -> Option<Vec<usize>> {
         let mut order = Vec::new();
         let mut done = HashSet::new();
         let mut open = HashSet::new();
-        let start = self.at(&self.content.start);
+        // Beside the start, a way may begin behind each wait that was come to.
+        let mut begins = vec![self.at(&self.content.start)];
         // A stack of our own: a chain of nodes must not be able to exhaust the thread's.
-        let mut stack = vec![(start, self.exits(start).collect::<Vec<_>>())];
-        open.insert(start);
-        while let Some((node, rest)) = stack.last_mut() {
+        let mut stack: Vec<(usize, Vec<usize>)> = Vec::new();
+        loop {
+            let Some((node, rest)) = stack.last_mut() else {
+                let Some(begin) = begins.pop() else { break };
+                if !done.contains(&begin) {
+                    open.insert(begin);
+                    stack.push((begin, self.leads_to(begin)));
+                }
+                continue;
+            };
             let node = *node;
             let Some(next) = rest.pop() else {
                 stack.pop();
                 open.remove(&node);
                 done.insert(node);
                 order.push(node);
+                if matches!(self.kind(node), NodeKind::Wait(_)) {
+                    begins.extend(self.exits(node));
+                }
                 continue;
             };
             if open.contains(&next) {
@@ -94,7 +125,7 @@ impl Graph<'_> {
             }
             if !done.contains(&next) {
                 open.insert(next);
-                stack.push((next, self.exits(next).collect()));
+                stack.push((next, self.leads_to(next)));
             }
         }
         for (at, node) in self.content.nodes.iter().enumerate() {
@@ -106,10 +137,61 @@ impl Graph<'_> {
         Some(order)
     }
 
-    /// Without circles and loose ends a path stops only at an end; a flow that has none is still wrong.
+    /// Without circles and loose ends a path stops only at an end; one that goes round through waits must have a way out.
     fn ends(&self, order: &[usize], found: &mut Findings) {
-        if !order.iter().any(|at| matches!(self.kind(*at), NodeKind::End { .. })) {
-            found.error("no_end", "nodes", "no path reaches an end");
+        let mut ending: HashSet<usize> = HashSet::new();
+        loop {
+            let before = ending.len();
+            for at in order {
+                let end = matches!(self.kind(*at), NodeKind::End { .. });
+                if end || self.exits(*at).any(|next| ending.contains(&next)) {
+                    ending.insert(*at);
+                }
+            }
+            if ending.len() == before {
+                break;
+            }
+        }
+        if ending.is_empty() {
+            return found.error("no_end", "nodes", "no path reaches an end");
+        }
+        for at in order.iter().filter(|at| !ending.contains(at)) {
+            let Node { id, .. } = &self.content.nodes[*at];
+            found.error("no_end", format!("nodes[{id}]"), format!("no path leads from {id} to an end"));
+        }
+    }
+
+    /// Nothing may come between a customer and leaving.
+    fn nobody_waits(&self, order: &[usize], found: &mut Findings) {
+        for at in order.iter().filter(|at| matches!(self.kind(**at), NodeKind::Wait(_))) {
+            let message = "a customer who wants to leave is not made to wait";
+            found.error("wait_before_leaving", format!("nodes[{}]", self.content.nodes[*at].id), message);
+        }
+    }
+
+    /// In the background there is nobody to show a page to, and nobody whose wish to leave could be carried out.
+    fn nobody_looks_on(&self, order: &[usize], found: &mut Findings) {
+        let trigger = self.content.trigger.as_str();
+        for at in order {
+            let Node { id, kind, .. } = &self.content.nodes[*at];
+            let message = match kind {
+                NodeKind::Step { .. } | NodeKind::Offer { .. } => {
+                    format!("{trigger} runs in the background: there is nobody to show a page to")
+                }
+                NodeKind::End { template_id: Some(_), .. } => {
+                    format!("{trigger} runs in the background: there is nobody to show the last page to")
+                }
+                NodeKind::End { outcome: EndOutcome::Canceled | EndOutcome::Manual, .. } => {
+                    format!("{trigger} runs in the background and cancels nothing: end it with `kept`")
+                }
+                NodeKind::Condition { branches, .. }
+                    if branches.iter().any(|b| b.when.asks_the_customer()) =>
+                {
+                    format!("{trigger} runs in the background: nobody is asked, so nothing is answered")
+                }
+                _ => continue,
+            };
+            found.error("nobody_looks_on", format!("nodes[{id}]"), message);
         }
     }
 
@@ -123,9 +205,9 @@ impl Graph<'_> {
             let here = match self.kind(*at) {
                 NodeKind::End { outcome, .. } => (*outcome != EndOutcome::Kept).then_some(0),
                 NodeKind::Step { next, .. } => of(next).map(|n| n + 1),
-                NodeKind::Action { next, .. } | NodeKind::Wait { next, .. } => of(next),
+                NodeKind::Action(Action { next, .. }) | NodeKind::Wait(Wait { next, .. }) => of(next),
                 NodeKind::Offer { declined, none, .. } => worst([of(declined).map(|n| n + 1), of(none)]),
-                NodeKind::Split { arms, otherwise, .. } => {
+                NodeKind::Split(Split { arms, otherwise, .. }) => {
                     worst(arms.iter().map(|(_, to)| of(to)).chain([of(otherwise)]))
                 }
                 NodeKind::Condition { branches, otherwise } => {

@@ -4,9 +4,10 @@ use proptest::prelude::*;
 
 use super::graph::check;
 use super::model::*;
+use super::node::{Action, Split, Tag, Wait};
 use crate::rule::{Op, Rule, Value};
 
-fn workflow(nodes: Vec<Node>) -> WorkflowContent {
+pub fn workflow(nodes: Vec<Node>) -> WorkflowContent {
     WorkflowContent {
         trigger: Trigger::CancelIntent,
         audience: None,
@@ -19,11 +20,11 @@ fn workflow(nodes: Vec<Node>) -> WorkflowContent {
     }
 }
 
-fn node(id: &str, kind: NodeKind) -> Node {
+pub fn node(id: &str, kind: NodeKind) -> Node {
     Node { id: id.into(), name: String::new(), kind, position: None }
 }
 
-fn step(id: &str, next: &str) -> Node {
+pub fn step(id: &str, next: &str) -> Node {
     node(id, NodeKind::Step { template_id: "tpl_1".into(), next: next.into() })
 }
 
@@ -38,12 +39,27 @@ fn offer(id: &str, accepted: &str, declined: &str, none: &str) -> Node {
     node(id, kind)
 }
 
-fn condition(id: &str, when: Rule, next: &str, otherwise: &str) -> Node {
+pub fn condition(id: &str, when: Rule, next: &str, otherwise: &str) -> Node {
     let branches = vec![Branch { when, next: next.into() }];
     node(id, NodeKind::Condition { branches, otherwise: otherwise.into() })
 }
 
-fn end(id: &str, outcome: EndOutcome) -> Node {
+pub fn action(id: &str, next: &str) -> Node {
+    let tag = Some(Tag { add: vec!["seen".into()], remove: Vec::new() });
+    node(id, NodeKind::Action(Action { action: "tag".into(), tag, mail: None, next: next.into() }))
+}
+
+pub fn split(id: &str, blue: &str, green: &str, otherwise: &str) -> Node {
+    let arms = vec![("blue".into(), blue.into()), ("green".into(), green.into())];
+    node(id, NodeKind::Split(Split { arms, otherwise: otherwise.into(), ..Split::default() }))
+}
+
+pub fn wait(id: &str, hours: u32, event: &str, next: &str) -> Node {
+    let (event, next) = (event.into(), next.into());
+    node(id, NodeKind::Wait(Wait { hours, event, next, late: None }))
+}
+
+pub fn end(id: &str, outcome: EndOutcome) -> Node {
     node(id, NodeKind::End { outcome, template_id: None })
 }
 
@@ -51,7 +67,7 @@ fn answered() -> Rule {
     Rule::Answer { question: "reason".into(), op: Op::Eq, value: Some(Value::Text("price".into())) }
 }
 
-fn known() -> Rule {
+pub fn known() -> Rule {
     Rule::Persona("per_1".into())
 }
 
@@ -82,8 +98,8 @@ fn loose_ends_circles_and_doubles_are_errors() {
     double.push(end("bye", EndOutcome::Manual));
     assert!(check(&workflow(double)).has("duplicate_node"));
     let mut waits = plain();
-    waits[0] = node("ask", NodeKind::Wait { hours: 1, event: String::new(), next: "cheaper".into() });
-    assert!(check(&workflow(waits)).has("node_not_supported_yet"));
+    waits[0] = wait("ask", 1, "", "cheaper");
+    assert!(check(&workflow(waits)).has("wait_before_leaving"));
     assert!(check(&workflow(Vec::new())).has("unknown_node"));
 }
 
@@ -132,7 +148,7 @@ fn offers_beyond_the_limit_are_a_warning() {
 
 /// Nodes n0, n1, …, each leading to random others, and the ends.
 fn random_graph() -> impl Strategy<Value = WorkflowContent> {
-    let kinds = (0_u8..5, any::<u8>(), any::<u8>(), any::<u8>(), 0_u8..3);
+    let kinds = (0_u8..7, any::<u8>(), any::<u8>(), any::<u8>(), 0_u8..3);
     proptest::collection::vec(kinds, 1..12).prop_map(|made| {
         let n = made.len();
         let name = |i: usize| match i {
@@ -154,6 +170,8 @@ fn random_graph() -> impl Strategy<Value = WorkflowContent> {
                     0 => step(&id, &to(a)),
                     1 => offer(&id, &to(a), &to(b), &to(c)),
                     2 => condition(&id, known(), &to(a), &to(b)),
+                    3 => action(&id, &to(a)),
+                    4 => split(&id, &to(a), &to(b), &to(c)),
                     _ => condition(&id, answered(), &to(a), &to(b)),
                 }
             })
@@ -164,36 +182,49 @@ fn random_graph() -> impl Strategy<Value = WorkflowContent> {
     })
 }
 
-/// Walks the graph as a customer who wants to leave: `luck` decides what is known of them, they choose what helps.
-fn leaves(flow: &WorkflowContent, at: &str, luck: &mut dyn FnMut() -> bool, steps: usize) -> bool {
+/// Walks the graph as a customer who wants to leave: `luck` decides what is known of them and which arm they are in, they
+/// choose what helps. How many screens it takes; none where they cannot.
+fn leaves(flow: &WorkflowContent, at: &str, luck: &mut dyn FnMut() -> bool, steps: usize) -> Option<u32> {
     assert!(steps < 100, "a published graph has no circle");
+    let on = |next: &str, luck: &mut dyn FnMut() -> bool| leaves(flow, next, luck, steps + 1);
     match &flow.node(at).unwrap().kind {
-        NodeKind::End { outcome, .. } => *outcome != EndOutcome::Kept,
-        NodeKind::Step { next, .. } => leaves(flow, next, luck, steps + 1),
-        NodeKind::Offer { declined, none, .. } => {
-            let next = if luck() { declined } else { none };
-            leaves(flow, next, luck, steps + 1)
-        }
+        NodeKind::End { outcome, .. } => (*outcome != EndOutcome::Kept).then_some(0),
+        NodeKind::Step { next, .. } => on(next, luck).map(|n| n + 1),
+        NodeKind::Offer { declined, .. } if luck() => on(declined, luck).map(|n| n + 1),
+        NodeKind::Offer { none, .. } => on(none, luck),
         NodeKind::Condition { branches, otherwise } => {
             let branch = &branches[0];
             if branch.when.asks_the_customer() {
-                leaves(flow, &branch.next, luck, steps + 1) || leaves(flow, otherwise, luck, steps + 1)
+                [on(&branch.next, luck), on(otherwise, luck)].into_iter().flatten().min()
             } else {
                 let next = if luck() { &branch.next } else { otherwise };
-                leaves(flow, next, luck, steps + 1)
+                on(next, luck)
             }
         }
-        _ => unreachable!("not carried out yet"),
+        NodeKind::Action(Action { next, .. }) => on(next, luck),
+        NodeKind::Split(Split { arms, otherwise, .. }) => {
+            let next = match (luck(), luck()) {
+                (true, true) => &arms[0].1,
+                (true, false) => &arms[1].1,
+                _ => otherwise,
+            };
+            on(next, luck)
+        }
+        NodeKind::Wait(_) => unreachable!("nobody is made to wait before leaving"),
     }
 }
 
 proptest! {
-    /// Invariant 1, on the graph's side: from every step of every published flow a customer can cancel.
+    /// Invariant 1, on the graph's side: from every step of every published flow a customer can cancel, within the screens
+    /// the flow allows itself.
     #[test]
     fn from_every_step_of_a_publishable_flow_a_customer_can_cancel(
         flow in random_graph(),
         luck in proptest::collection::vec(any::<bool>(), 64),
+        most in 1_u32..10,
     ) {
+        let limits = Limits { max_screens_to_cancel: most, ..flow.limits };
+        let flow = WorkflowContent { limits, ..flow };
         let found = check(&flow);
         if found.has_errors() {
             return Ok(());
@@ -206,7 +237,8 @@ proptest! {
             }
             let mut at = 0;
             let mut luck = || { at += 1; luck[at % luck.len()] };
-            prop_assert!(leaves(&flow, &node.id, &mut luck, 0), "from {} on", node.id);
+            let screens = leaves(&flow, &node.id, &mut luck, 0);
+            prop_assert!(screens.is_some_and(|n| n <= most), "{screens:?} screens from {} on", node.id);
         }
     }
 

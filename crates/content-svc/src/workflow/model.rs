@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::node::{Action, Split, Wait};
 use crate::rule::Rule;
 use crate::versioned::Content;
 
@@ -49,6 +50,11 @@ impl Trigger {
     pub fn is_about_leaving(self) -> bool {
         matches!(self, Self::CancelIntent | Self::DowngradeIntent)
     }
+
+    /// Whether nobody looks on: its workflows run in the background.
+    pub fn is_in_the_background(self) -> bool {
+        !self.is_about_leaving()
+    }
 }
 
 /// How a flow ends, as far as the graph says.
@@ -95,21 +101,12 @@ pub enum NodeKind {
         outcome: EndOutcome,
         template_id: Option<String>,
     },
-    // Named, not carried out yet.
-    Action {
-        action: String,
-        next: String,
-    },
-    Split {
-        experiment_id: String,
-        arms: Vec<(String, String)>,
-        otherwise: String,
-    },
-    Wait {
-        hours: u32,
-        event: String,
-        next: String,
-    },
+    /// Does something outside.
+    Action(Action),
+    /// Goes the way of the customer's arm.
+    Split(Split),
+    /// Goes on later.
+    Wait(Wait),
 }
 
 /// One way out of a condition.
@@ -124,8 +121,10 @@ impl NodeKind {
     pub fn exits(&self) -> Vec<(String, &str)> {
         let one = |name: &str, to| (name.to_owned(), to);
         match self {
-            Self::Step { next, .. } | Self::Action { next, .. } | Self::Wait { next, .. } => {
-                vec![one("next", next.as_str())]
+            Self::Step { next, .. } | Self::Action(Action { next, .. }) => vec![one("next", next.as_str())],
+            Self::Wait(Wait { next, late, .. }) => {
+                let late = late.as_deref().map(|late| one("late", late));
+                std::iter::once(one("next", next.as_str())).chain(late).collect()
             }
             Self::Condition { branches, otherwise } => {
                 let mut exits: Vec<_> = branches
@@ -139,7 +138,7 @@ impl NodeKind {
             Self::Offer { accepted, declined, none, .. } => {
                 vec![one("accepted", accepted), one("declined", declined), one("none", none)]
             }
-            Self::Split { arms, otherwise, .. } => {
+            Self::Split(Split { arms, otherwise, .. }) => {
                 let mut exits: Vec<_> =
                     arms.iter().map(|(arm, to)| (format!("arms[{arm}]"), to.as_str())).collect();
                 exits.push(one("otherwise", otherwise));
@@ -158,9 +157,17 @@ impl NodeKind {
         }
     }
 
-    /// Whether engines of this version carry it out.
-    pub fn is_supported(&self) -> bool {
-        !matches!(self, Self::Action { .. } | Self::Split { .. } | Self::Wait { .. })
+    /// Its kind, as everybody calls it.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Step { .. } => "step",
+            Self::Condition { .. } => "condition",
+            Self::Offer { .. } => "offer",
+            Self::End { .. } => "end",
+            Self::Action(_) => "action",
+            Self::Split(_) => "split",
+            Self::Wait(_) => "wait",
+        }
     }
 }
 
@@ -173,11 +180,22 @@ pub struct Limits {
     pub max_screens_to_cancel: u32,
     /// Minutes a session may last.
     pub max_minutes: u32,
+    /// Days a run may last. Left out where it is usual: what was frozen before there were runs keeps its hash.
+    #[serde(default = "usual_days", skip_serializing_if = "is_usual")]
+    pub max_days: u32,
+}
+
+fn usual_days() -> u32 {
+    30
+}
+
+fn is_usual(days: &u32) -> bool {
+    *days == usual_days()
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_offer_screens: 2, max_screens_to_cancel: 6, max_minutes: 120 }
+        Self { max_offer_screens: 2, max_screens_to_cancel: 6, max_minutes: 120, max_days: usual_days() }
     }
 }
 

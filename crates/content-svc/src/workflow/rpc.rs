@@ -13,9 +13,11 @@ use super::import::Imported;
 use super::model::{Trigger, WorkflowContent, WorkflowHead};
 use super::ops::Workflows;
 use super::uses::{Use, Used};
+use crate::error::Error;
 use crate::text::rpc::findings;
 use crate::versioned::{Filter, Object, View, rpc as versions};
 use crate::wire::{Reply, Wire, enum_of, mirror, reply, some};
+use crate::workflow_run::{Start, WorkflowRuns};
 
 mirror!(Used => pb::UsedKind { Template, Card, Questionnaire, Offer, Persona });
 
@@ -23,12 +25,12 @@ mirror!(Used => pb::UsedKind { Template, Card, Questionnaire, Offer, Persona });
 const CREATE: &str = "/retention.content.v1.WorkflowService/CreateWorkflow";
 
 /// The room's gRPC service.
-pub fn service(room: Workflows) -> WorkflowServiceServer<Rpc> {
-    WorkflowServiceServer::new(Rpc(room))
+pub fn service(room: Workflows, runs: WorkflowRuns) -> WorkflowServiceServer<Rpc> {
+    WorkflowServiceServer::new(Rpc(room, runs))
 }
 
 /// The room behind its gRPC service.
-pub struct Rpc(pub Workflows);
+pub struct Rpc(pub Workflows, pub WorkflowRuns);
 
 #[tonic::async_trait]
 impl WorkflowService for Rpc {
@@ -104,9 +106,48 @@ impl WorkflowService for Rpc {
         reply(self.0.pause(&caller, &id, resume).await.map(Into::into))
     }
 
-    async fn archive_workflow(&self, request: Request<pb::ArchiveContentRequest>) -> Reply<pb::Workflow> {
+    async fn archive_workflow(&self, request: Request<pb::ArchiveWorkflowRequest>) -> Reply<pb::Workflow> {
         let caller = Caller::of(&request)?;
-        reply(self.0.archive(&caller, &request.into_inner().id).await.map(Into::into))
+        let pb::ArchiveWorkflowRequest { id, stop_runs } = request.into_inner();
+        let archived = async {
+            let view = self.0.archive(&caller, &id).await?;
+            // After it: what begins meanwhile sees that it is archived. Asked for again, it stops what is left.
+            if stop_runs {
+                self.1.stop_all(caller.scope()?, &id, "workflow_archived").await?;
+            }
+            Ok::<_, Error>(view)
+        };
+        reply(archived.await.map(Into::into))
+    }
+
+    async fn start_workflow_runs(
+        &self,
+        request: Request<pb::StartWorkflowRunsRequest>,
+    ) -> Reply<pb::StartWorkflowRunsResponse> {
+        let caller = Caller::of(&request)?;
+        let pb::StartWorkflowRunsRequest { id, customers, key } = request.into_inner();
+        let key = if key.is_empty() { kit::id::new("key") } else { key };
+        let starts: Vec<Start> = customers
+            .into_iter()
+            .map(|pb::RunStart { customer, subscription }| Start {
+                key: format!("manual/{id}/{key}/{customer}/{subscription}"),
+                customer,
+                subscription,
+                ..Start::default()
+            })
+            .collect();
+        let started = self.1.by_hand(&caller, &id, &starts).await;
+        reply(started.map(|all| {
+            pb::StartWorkflowRunsResponse {
+                items: std::iter::zip(starts, all)
+                    .map(|(start, started)| pb::RunStarted {
+                        customer: start.customer,
+                        outcome: started.outcome().into(),
+                        run_id: started.run_id().unwrap_or_default().into(),
+                    })
+                    .collect(),
+            }
+        }))
     }
 
     async fn order_workflows(

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::text::Findings;
-use crate::workflow::{EndOutcome, Node, NodeKind, WorkflowContent};
+use crate::workflow::{EndOutcome, Node, NodeKind, Wait, WorkflowContent};
 
 /// The size of a node, and how far apart nodes stand.
 pub const WIDTH: i32 = 180;
@@ -69,7 +69,7 @@ pub fn layout(content: &WorkflowContent) -> Picture {
         };
         nodes.push(Drawn {
             id: node.id.clone(),
-            kind: kind(&node.kind),
+            kind: node.kind.noun(),
             title: if node.name.is_empty() { node.id.clone() } else { node.name.clone() },
             detail: detail(&node.kind),
             x,
@@ -127,18 +127,6 @@ fn label(exit: &str) -> String {
     }
 }
 
-fn kind(kind: &NodeKind) -> &'static str {
-    match kind {
-        NodeKind::Step { .. } => "step",
-        NodeKind::Condition { .. } => "condition",
-        NodeKind::Offer { .. } => "offer",
-        NodeKind::End { .. } => "end",
-        NodeKind::Action { .. } => "action",
-        NodeKind::Split { .. } => "split",
-        NodeKind::Wait { .. } => "wait",
-    }
-}
-
 fn detail(kind: &NodeKind) -> String {
     let several = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
     match kind {
@@ -150,10 +138,10 @@ fn detail(kind: &NodeKind) -> String {
             EndOutcome::Canceled => "canceled".into(),
             EndOutcome::Manual => "by hand".into(),
         },
-        NodeKind::Action { action, .. } => action.clone(),
-        NodeKind::Split { arms, .. } => several(arms.len(), "arm"),
-        NodeKind::Wait { hours: 0, event, .. } => event.clone(),
-        NodeKind::Wait { hours, .. } => several(*hours as usize, "hour"),
+        NodeKind::Action(action) => action.action.clone(),
+        NodeKind::Split(split) => several(split.arms.len(), "arm"),
+        NodeKind::Wait(Wait { hours: 0, event, .. }) => event.clone(),
+        NodeKind::Wait(Wait { hours, .. }) => several(*hours as usize, "hour"),
     }
 }
 

@@ -98,8 +98,8 @@ impl WorkflowViewer {
         let asked: Vec<_> =
             pages.values().flat_map(|p| p.questionnaires.iter().map(|q| &q.content)).collect();
         let answers = read(&asked)?.into_iter().collect();
-        let (known, candidates) = match who {
-            Sample::MadeUp { known, withheld } => (*known, made_up(&content, &withheld)),
+        let (known, candidates, customer) = match who {
+            Sample::MadeUp { known, withheld } => (*known, made_up(&content, &withheld), String::new()),
             Sample::Real { customer, subscription } => {
                 let (visitor, segments) = tokio::join!(
                     self.billing.visitor(caller, &customer, &subscription),
@@ -108,10 +108,11 @@ impl WorkflowViewer {
                 let (visitor, segments) = (visitor?, segments?);
                 let subscription = visitor.subscription_id.clone();
                 let candidates = self.candidates(caller, &subscription, &content, &segments).await?;
-                (Known::of(&visitor.subject.country, visitor.facts, &segments), candidates)
+                let known = Known::of(&visitor.subject.country, visitor.facts, &segments);
+                (known, candidates, visitor.customer_id)
             }
         };
-        let script = Script { answers, candidates, takes };
+        let script = Script { answers, candidates, takes, workflow: id.to_owned(), customer };
         Ok(played(id, number, &content, &pages, known, &script))
     }
 
@@ -139,7 +140,8 @@ impl WorkflowViewer {
         let answers: BTreeMap<_, _> = visit.known.answers.clone();
         let known = Known { answers: BTreeMap::new(), reason: None, ..visit.known };
         let takes = visit.taken_offer_id.into_iter().collect();
-        let script = Script { answers, candidates, takes };
+        let (workflow, customer) = (flow.id.clone(), visit.customer_id.clone());
+        let script = Script { answers, candidates, takes, workflow, customer };
         Ok(played(&flow.id, number, &frozen.content, &pages, known, &script))
     }
 

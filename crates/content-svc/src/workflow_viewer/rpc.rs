@@ -16,14 +16,15 @@ use crate::error::Error;
 use crate::flow_session::{answers_among, facts_of};
 use crate::text::rpc::findings;
 use crate::wire::{Reply, reply};
+use crate::workflow_run::{WorkflowRuns, to_wire};
 
 /// The room's gRPC service.
-pub fn service(room: WorkflowViewer) -> WorkflowViewerServiceServer<Rpc> {
-    WorkflowViewerServiceServer::new(Rpc(room))
+pub fn service(room: WorkflowViewer, runs: WorkflowRuns) -> WorkflowViewerServiceServer<Rpc> {
+    WorkflowViewerServiceServer::new(Rpc(room, runs))
 }
 
 /// The room behind its gRPC service.
-pub struct Rpc(pub WorkflowViewer);
+pub struct Rpc(pub WorkflowViewer, pub WorkflowRuns);
 
 #[tonic::async_trait]
 impl WorkflowViewerService for Rpc {
@@ -108,6 +109,11 @@ impl WorkflowViewerService for Rpc {
             self.0.simulate(&caller, &id, version, sample(who)?, takes, read).await
         };
         reply(simulated.await.map(rehearsal))
+    }
+
+    async fn get_workflow_run(&self, request: Request<pb::GetWorkflowRunRequest>) -> Reply<pb::WorkflowRun> {
+        let caller = Caller::of(&request)?;
+        reply(self.1.get(&caller, &request.into_inner().rid).await.map(to_wire))
     }
 
     async fn replay_flow_session(

@@ -87,8 +87,9 @@ impl Loader<'_> {
         let elements = card_elements::rpc::Rpc { room: rooms.elements.clone(), cards: rooms.cards.clone() };
         let (questionnaires, cards) =
             (questionnaire::rpc::Rpc(rooms.questionnaires.clone()), cards::rpc::Rpc(rooms.cards.clone()));
+        let (runs, _) = self.world.runs(Default::default()).await;
         let (templates, workflows) =
-            (template::rpc::Rpc(rooms.templates.clone()), workflow::rpc::Rpc(rooms.workflows.clone()));
+            (template::rpc::Rpc(rooms.templates.clone()), workflow::rpc::Rpc(rooms.workflows.clone(), runs));
         macro_rules! call {
             ($room:ident . $rpc:ident, $name:literal) => {{
                 let reply = $room.$rpc(self.request($name, id, body)).await;

@@ -1,7 +1,7 @@
 //! Whether a subscription holds after a visit: by the biller's word after 30, 60 and 90 days, and by its events at once.
 
 use bus::{Handler, Incoming, Outcome};
-use content_svc::flow_session::{Durability, State, Turns};
+use content_svc::flow_session::{Durability, Promise, State, Turns};
 use jiff::SignedDuration;
 use kit::Scope;
 use prost::Message as _;
@@ -70,6 +70,27 @@ async fn a_subscription_that_stays_passes_30_60_and_90_days() {
         "it is looked at no more"
     );
     assert_eq!(flow.told(&id).await.len(), 4, "looking tells nobody anything");
+}
+
+#[tokio::test]
+async fn a_promise_counts_when_it_is_kept_and_never_when_it_is_not() {
+    let flow = Flow::new().await;
+    let id = saved(&flow).await;
+    *flow.biller.promise.lock().unwrap() = Some(Promise::Open);
+    days(&flow, 40).await;
+    assert_eq!(held(&flow, &id).await, Some(Durability::Pending), "the company has yet to keep its word");
+    *flow.biller.promise.lock().unwrap() = Some(Promise::Kept);
+    days(&flow, 1).await;
+    assert_eq!(held(&flow, &id).await, Some(Durability::Held30));
+
+    let flow = Flow::new().await;
+    let id = saved(&flow).await;
+    *flow.biller.promise.lock().unwrap() = Some(Promise::Broken);
+    days(&flow, 31).await;
+    days(&flow, 60).await;
+    assert_eq!(held(&flow, &id).await, Some(Durability::Pending), "nothing was kept that could hold");
+    Turns(flow.store.clone()).handle(&[turned(&flow, flow.scope(), "ended")]).await;
+    assert_eq!(held(&flow, &id).await, Some(Durability::Lost));
 }
 
 #[tokio::test]

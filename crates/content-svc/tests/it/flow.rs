@@ -1,17 +1,20 @@
 //! A customer's way through a published flow: what is decided, what is recorded first, and what happens when the biller
 //! does not answer. The biller is played here; it remembers everything that was asked of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use content_svc::companies::Companies;
 use content_svc::engine::{Answer, Candidate};
 use content_svc::flow_session::{
-    Billing, Carried, FlowSession, FlowSessions, FlowStore, OnTable, Segments, State, Subject, Tokens,
-    Visitor,
+    Billing, Carried, FlowSession, FlowSessions, FlowStore, OnTable, Promise, Segments, State, Subject,
+    Tokens, Visitor,
 };
 use content_svc::region_rule::{RegionRules, RuleStore};
+use content_svc::rule::Value;
+use content_svc::workflow::Tag;
+use content_svc::workflow_run::{Carrier, NotDone};
 use jiff::SignedDuration;
 use kit::{Caller, Coded, Currency, Fault, Mode, Money, Role, Scope, Timestamp};
 use store::Stored;
@@ -32,6 +35,14 @@ pub struct Biller {
     pub country: Mutex<String>,
     /// How the subscription stands; active when nothing is said.
     pub state: Mutex<String>,
+    /// How the offers that were taken stand; kept when nothing is said.
+    pub promise: Mutex<Option<Promise>>,
+    /// What else is known of the customer, by attribute.
+    pub facts: Mutex<BTreeMap<String, String>>,
+    pub holdout: Mutex<bool>,
+    pub restricted: Mutex<bool>,
+    /// There is no such customer any more.
+    pub gone: Mutex<bool>,
 }
 
 impl Biller {
@@ -72,13 +83,20 @@ impl Billing for Biller {
             mrr,
             hands_off: self.hands_off.lock().unwrap().clone(),
         };
+        if *self.gone.lock().unwrap() {
+            return Err(Fault::not_found("customer"));
+        }
         let (customer_id, subscription_id) = (customer.to_owned(), subscription.to_owned());
-        Ok(Visitor { customer_id, subscription_id, locale: "en".into(), subject, facts: Default::default() })
+        let facts = self.facts.lock().unwrap().clone().into_iter();
+        let facts = facts.map(|(key, text)| (key, Value::Text(text))).collect();
+        let (locale, restricted) = ("en".into(), *self.restricted.lock().unwrap());
+        Ok(Visitor { customer_id, subscription_id, locale, subject, facts, restricted })
     }
 
     async fn segments(&self, _: &Caller, _: &str) -> Result<Segments, Fault> {
         self.answer()?;
-        Ok(Segments { personas: BTreeSet::from(["per_1".into()]), ..Segments::default() })
+        let holdout = *self.holdout.lock().unwrap();
+        Ok(Segments { personas: BTreeSet::from(["per_1".into()]), holdout, ..Segments::default() })
     }
 
     async fn candidates(
@@ -129,6 +147,11 @@ impl Billing for Biller {
         self.carried()
     }
 
+    async fn promise(&self, _: &Caller, _: &str) -> Result<Promise, Fault> {
+        self.answer()?;
+        Ok(self.promise.lock().unwrap().unwrap_or(Promise::Kept))
+    }
+
     async fn decline(&self, _: &Caller, _: &str) -> Result<(), Fault> {
         self.answer()?;
         self.note("decline".into());
@@ -144,6 +167,17 @@ impl Billing for Biller {
     async fn cancel(&self, _: &Caller, session: &str, subscription: &str, wished_at: Timestamp) -> Carried {
         self.note(format!("cancel {subscription} for {session} as of {wished_at}"));
         self.carried()
+    }
+}
+
+#[async_trait]
+impl Carrier for Biller {
+    async fn tag(&self, _: &Caller, customer: &str, tag: &Tag) -> Result<(), NotDone> {
+        if self.answer().is_err() {
+            return Err(NotDone { code: "upstream_unavailable".into(), hopeless: false });
+        }
+        self.note(format!("tag {customer} +{} -{}", tag.add.join(","), tag.remove.join(",")));
+        Ok(())
     }
 }
 

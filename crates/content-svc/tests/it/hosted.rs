@@ -1,6 +1,8 @@
 //! The hosted page, as a browser without scripts goes through it.
 
+use content_svc::flow_session::FlowSession;
 use content_svc::hosted_page::rpc::Rpc;
+use content_svc::render;
 use proto::content as pb;
 use proto::content::hosted_page_service_server::HostedPageService;
 use tonic::Request;
@@ -113,4 +115,28 @@ async fn a_link_that_does_not_work_says_so_in_the_customers_language() {
     browser.at = "nonsense".into();
     assert_eq!(browser.show().await.status, 410);
     assert_eq!(browser.submit(vec![field("do", "cancel")]).await.status, 410);
+}
+
+#[tokio::test]
+async fn a_page_says_which_language_it_is_in_and_how_that_is_written() {
+    let flow = Flow::new().await;
+    let read = flow.flows.start(&flow.token().await, "ar-EG").await.unwrap();
+    let page = flow.flows.page(&read).await.unwrap();
+    // The company wrote in English only, and we speak Arabic.
+    let theirs = render::screen(&read.body, page.as_ref(), &read.id);
+    assert_eq!((theirs.locale.as_str(), theirs.direction), ("en", "ltr"));
+    assert_eq!(
+        theirs.cancel_label, "إلغاء الاشتراك الآن",
+        "the way out is in the reader's language all the same"
+    );
+    let ours = render::screen(&read.body, None, &read.id);
+    assert_eq!((ours.locale.as_str(), ours.direction), ("ar-EG", "rtl"));
+    let html = render::html(&ours, None, "").unwrap();
+    assert!(
+        html.contains("<html lang=\"ar-EG\" dir=\"rtl\">") && html.contains("إلغاء الاشتراك الآن"),
+        "{html}"
+    );
+    // Nor do we speak French: the words are English, and so is what the page says of itself.
+    let nobody = FlowSession { locale: "fr".into(), ..read.body };
+    assert_eq!(render::screen(&nobody, None, "").locale, "en");
 }

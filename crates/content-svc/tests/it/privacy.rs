@@ -13,7 +13,8 @@ use crate::flow::Flow;
 const WORDS: &str = "my cat Amazing unplugged the router";
 
 async fn desk(flow: &Flow, evidence_days: u32) -> Desk {
-    let holder = ContentHolder { visits: flow.store.clone(), evidence_days };
+    let (runs, _) = flow.world.runs(flow.biller.clone()).await;
+    let holder = ContentHolder { visits: flow.store.clone(), runs, evidence_days };
     let clock = Arc::new(flow.world.clock.clone());
     Desk::open("content-svc", &flow.world.db, clock, Arc::new(holder)).await.unwrap()
 }

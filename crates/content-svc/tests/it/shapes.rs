@@ -241,13 +241,36 @@ async fn a_template_and_a_graph_of_every_node_are_read_as_they_were_sent() {
             none: to(),
         }),
         Kind::End(pb::EndNode { outcome: pb::EndOutcome::Manual.into(), template_id: "tpl_1".into() }),
-        Kind::Action(pb::ActionNode { action: "ticket".into(), next: to() }),
+        Kind::Action(pb::ActionNode { action: "ticket".into(), next: to(), ..Default::default() }),
+        Kind::Action(pb::ActionNode {
+            action: "mail".into(),
+            next: to(),
+            mail: Some(pb::MailAction {
+                subject: Some(text("Hello")),
+                body: Some(text("There")),
+                link: "https://example.com".into(),
+                variables: vec![pb::Variable {
+                    key: "plan".into(),
+                    attribute: "plan".into(),
+                    format: pb::ValueFormat::Text.into(),
+                    fallback: Some(text("your plan")),
+                }],
+            }),
+            tag: None,
+        }),
+        Kind::Action(pb::ActionNode {
+            action: "tag".into(),
+            next: to(),
+            mail: None,
+            tag: Some(pb::TagAction { add: vec!["a".into()], remove: vec!["b".into()] }),
+        }),
         Kind::Split(pb::SplitNode {
             experiment_id: "exp_1".into(),
             arms: HashMap::from([("a".into(), to()), ("b".into(), to())]),
             otherwise: to(),
+            weights: HashMap::from([("a".into(), 3), ("b".into(), 1)]),
         }),
-        Kind::Wait(pb::WaitNode { hours: 2, event: "payment.recovered".into(), next: to() }),
+        Kind::Wait(pb::WaitNode { hours: 2, event: "payment.recovered".into(), next: to(), late: to() }),
     ];
     let nodes = kinds.into_iter().enumerate().map(|(i, kind)| pb::WorkflowNode {
         id: format!("n{i}"),
@@ -260,12 +283,17 @@ async fn a_template_and_a_graph_of_every_node_are_read_as_they_were_sent() {
         audience: Some(every_rule()),
         start: "n0".into(),
         nodes: nodes.collect(),
-        limits: Some(pb::WorkflowLimits { max_offer_screens: 1, max_screens_to_cancel: 3, max_minutes: 60 }),
+        limits: Some(pb::WorkflowLimits {
+            max_offer_screens: 1,
+            max_screens_to_cancel: 3,
+            max_minutes: 60,
+            max_days: 7,
+        }),
         reentry: Some(pb::Reentry { policy: pb::ReentryPolicy::AfterDays.into(), days: 30 }),
         hosted_template_id: "tpl_2".into(),
         locales: vec!["en".into()],
     };
-    let room = workflow::rpc::Rpc(w.rooms.workflows.clone());
+    let room = workflow::rpc::Rpc(w.rooms.workflows.clone(), w.runs(Arc::default()).await.0);
     let create = pb::CreateWorkflowRequest { name: "All".into(), content: Some(content.clone()) };
     let made = room.create_workflow(by(&w.admin, create)).await.unwrap().into_inner();
     let asked = pb::GetContentRequest { id: made.id, ..Default::default() };

@@ -8,15 +8,19 @@ use connect::objects::Objects as Files;
 use content_svc::Rooms;
 use content_svc::card_elements::{Element, Props};
 use content_svc::cards::{CardAccess, CardContent, CardHead, CardKind};
+use content_svc::companies::Companies;
 use content_svc::offers::{OfferFacts, Offers};
 use content_svc::questionnaire::{Choice, Question, QuestionType, QuestionnaireContent, QuestionnaireKind};
 use content_svc::rule::Rule;
 use content_svc::template::{Layout, Place, TemplateContent, TemplateKind};
 use content_svc::versioned::{Content, View};
 use content_svc::workflow::{Branch, EndOutcome, Limits, Node, NodeKind, Reentry, Trigger, WorkflowContent};
+use content_svc::workflow_run::{Occasions, RunStore, WorkflowRuns};
 use kit::locale::LocalText;
 use kit::{Actor, Caller, Fault, Mode, Role, Scope};
 use testkit::TestDb;
+
+use crate::flow::Biller;
 
 /// Offers as the test says they are.
 pub struct KnownOffers(HashMap<String, OfferFacts>);
@@ -75,6 +79,16 @@ impl World {
         let offers: Arc<dyn Offers> = offers;
         let rooms = Rooms::open(&db, Arc::new(clock.clone()), offers.clone(), Files::memory()).await.unwrap();
         Self { rooms, offers, db, clock, admin: person(Role::RetAdmin, "com_1", Mode::Live), _keep: keep }
+    }
+
+    /// The runs over the same database, with what they ask played by `biller`.
+    pub async fn runs(&self, biller: Arc<Biller>) -> (WorkflowRuns, Occasions) {
+        let clock = Arc::new(self.clock.clone());
+        let store = RunStore::open(&self.db, clock.clone()).await.unwrap();
+        let companies = Companies::open(&self.db, clock.clone()).await.unwrap();
+        let workflows = self.rooms.workflows.clone();
+        let runs = WorkflowRuns::new(store, workflows, companies, biller.clone(), biller, clock.clone());
+        (runs, Occasions::open(&self.db, clock).await.unwrap())
     }
 
     pub fn scope(&self) -> &Scope {

@@ -246,6 +246,21 @@ fn special(paths: &mut BTreeMap<String, Map<String, Value>>) {
                 "type": "object", "required": ["items"], "properties": { "items": { "type": "array", "items": { "type": "object" } } } } } } } },
         }),
     );
+    let release = json!({ "version": { "type": "string" }, "path": { "type": "string" }, "integrity": { "type": "string" },
+        "bytes": { "type": "integer" } });
+    add(
+        "/widget/v1/manifest.json",
+        "get",
+        json!({
+            "operationId": "Gateway_WidgetManifest", "tags": ["Gateway"], "security": [],
+            "summary": "The widget's files: the newest, and every version with the hash for `integrity`.",
+            "responses": { "200": { "description": "Newest last.", "content": { "application/json": { "schema": {
+                "type": "object", "required": ["version", "path", "integrity", "bytes", "versions"], "properties": {
+                    "version": { "type": "string" }, "path": { "type": "string" }, "integrity": { "type": "string" },
+                    "bytes": { "type": "integer" },
+                    "versions": { "type": "array", "items": { "type": "object", "properties": release } } } } } } } },
+        }),
+    );
     add(
         "/v1/me/bootstrap",
         "get",

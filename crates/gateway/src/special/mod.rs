@@ -13,6 +13,7 @@ pub mod scan;
 pub mod sso;
 pub mod ui;
 pub mod upload;
+pub mod widget;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub fn routes(edge: &Arc<Edge>) -> Router {
         .merge(media::routes(edge))
         .merge(privacy::routes(edge))
         .merge(sso::routes(edge))
+        .merge(widget::routes())
 }
 
 /// A file that a service sends in pieces, passed on as they come.

@@ -15,7 +15,7 @@ use crate::edge::problem::Problem;
 /// Scripts of our own only, and none in the page; frameworks set styles of elements.
 const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 /// What begins so is the API's, and never a page.
-const API: [&str; 5] = ["/v1/", "/m/", "/.well-known/", "/docs", "/metrics"];
+const API: [&str; 6] = ["/v1/", "/m/", "/.well-known/", "/docs", "/metrics", "/widget/"];
 
 /// A folder with an `index.html`.
 #[derive(Clone)]

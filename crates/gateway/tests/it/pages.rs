@@ -1,7 +1,10 @@
 //! Pages of others and of our own: who may call from where, and what a browser is given.
 
+use aws_lc_rs::digest::{SHA384, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{FLOW, World, problem};
 
@@ -116,4 +119,35 @@ async fn the_files_of_a_dashboard_are_kept_by_their_names() {
     assert_eq!(posted.headers()[header::ALLOW], "GET, HEAD");
     assert_eq!(posted.status(), 405);
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn the_widget_is_loaded_by_any_page_that_names_its_hash() {
+    let world = World::browsers(APP).await;
+    let get = async |path: &str, origin: &str| {
+        world.request("GET", path).header(header::ORIGIN, origin).send().await.unwrap()
+    };
+    let header = |r: &reqwest::Response, name: &str| r.headers()[name].to_str().unwrap().to_owned();
+    let manifest: Value = get("/widget/v1/manifest.json", SHOP).await.json().await.unwrap();
+    let path = manifest["path"].as_str().unwrap();
+    for origin in [SHOP, "https://somebody.example"] {
+        let script = get(path, origin).await;
+        assert_eq!(header(&script, "cache-control"), "public, max-age=31536000, immutable");
+        assert_eq!(header(&script, "access-control-allow-origin"), "*", "without it no hash is compared");
+        assert!(header(&script, "content-type").starts_with("text/javascript"));
+        let tag = header(&script, "etag");
+        let hash = digest(&SHA384, &script.bytes().await.unwrap());
+        assert_eq!(manifest["integrity"], format!("sha384-{}", STANDARD.encode(hash)));
+        let again = world.request("GET", path).header(header::IF_NONE_MATCH, tag).send().await.unwrap();
+        assert_eq!(again.status(), 304);
+    }
+    let newest = get("/widget/v1/retention.js", SHOP).await;
+    assert_eq!(header(&newest, "cache-control"), "public, max-age=300");
+    let (newest, named) = (newest.bytes().await.unwrap(), get(path, SHOP).await.bytes().await.unwrap());
+    assert_eq!(newest, named);
+    for gone in ["/widget/v1/retention-0.0.1.js", "/widget/v1/../src/flow.ts", "/widget/v2/retention.js"] {
+        assert_eq!(problem(get(gone, SHOP).await).await.0, 404, "{gone}");
+    }
+    let posted = world.request("POST", "/widget/v1/retention.js").send().await.unwrap();
+    assert_eq!(posted.status(), 405);
 }

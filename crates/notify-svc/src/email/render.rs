@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 
 /// The mails there are.
-pub const TEMPLATES: [&str; 10] = [
+pub const TEMPLATES: [&str; 11] = [
     "Email_Notification_RA",
     "Email_Invitation_RE",
     "Offer_Code",
@@ -21,13 +21,14 @@ pub const TEMPLATES: [&str; 10] = [
     "recovery_retry_hint",
     "recovery_mail",
     "recovery_last_chance",
+    "workflow_mail",
 ];
 
 const LAYOUT: &str = include_str!("../../mails/layout.mjml");
 const DEFAULT_LOCALE: &str = "en";
 
 /// The languages: subjects, then one file per mail in the order of [`TEMPLATES`].
-const LOCALES: [(&str, &str, [&str; 10]); 2] = [
+const LOCALES: [(&str, &str, [&str; 11]); 2] = [
     (
         "en",
         include_str!("../../mails/en/subjects.txt"),
@@ -42,6 +43,7 @@ const LOCALES: [(&str, &str, [&str; 10]); 2] = [
             include_str!("../../mails/en/recovery_retry_hint.mjml"),
             include_str!("../../mails/en/recovery_mail.mjml"),
             include_str!("../../mails/en/recovery_last_chance.mjml"),
+            include_str!("../../mails/en/workflow_mail.mjml"),
         ],
     ),
     (
@@ -58,6 +60,7 @@ const LOCALES: [(&str, &str, [&str; 10]); 2] = [
             include_str!("../../mails/de/recovery_retry_hint.mjml"),
             include_str!("../../mails/de/recovery_mail.mjml"),
             include_str!("../../mails/de/recovery_last_chance.mjml"),
+            include_str!("../../mails/de/workflow_mail.mjml"),
         ],
     ),
 ];

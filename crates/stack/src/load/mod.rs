@@ -1,5 +1,5 @@
 //! Loads a company through the public API: its people, customers, usage, personas, offers and content. What the demo
-//! shows is what any company can do with its own files.
+//! shows is what any company can do with its own files. `starter.rs` puts ready flows into a company that is there.
 
 pub mod api;
 mod customers;
@@ -8,6 +8,7 @@ pub mod mailbox;
 pub mod people;
 mod progress;
 mod rows;
+mod starter;
 mod steps;
 mod telco;
 mod token;
@@ -26,6 +27,7 @@ pub use link::LinkOptions;
 use mailbox::Mailbox;
 use progress::done;
 use rows::Row;
+use starter::StarterOptions;
 pub use token::{TokenOptions, run as run_token};
 
 /// How many customers are named as ones to try the flow with.
@@ -48,7 +50,15 @@ customers.csv has a line per customer with one subscription, which it gets at th
 usage.csv has a column external_id; every other column becomes the fact usage_<column>, which persona rules read.
 --steps names a folder with the subfolders offers, personas and content (any of them may be missing) of files with calls
 of the public API, as demo/ has them; demo/README.md describes the form. All files are made again from the start when a
-load broke off: what is there already is kept.")]
+load broke off: what is there already is kept.
+
+Flows to begin with, into a company that is loaded:
+
+  cargo xtask load --slug acme --starter all
+  cargo xtask load --slug acme --starter saas-monthly --publish
+
+They are drafts, and nobody sees them, until they are published. starter/README.md says what each is for and what to
+change first.")]
 pub struct Options {
     /// Where the running system is: the file `up` wrote. What was loaded is noted there.
     #[arg(long, default_value = ".dev/endpoints.json")]
@@ -78,7 +88,7 @@ pub struct Options {
     #[arg(long, default_value = "America/New_York")]
     time_zone: String,
     /// Languages of the content, the default first.
-    #[arg(long, value_delimiter = ',', default_value = "en,de")]
+    #[arg(long, value_delimiter = ',', default_value = "en,de,ar")]
     locales: Vec<String>,
     /// Customers with one subscription each (CSV).
     #[arg(long)]
@@ -92,6 +102,8 @@ pub struct Options {
     /// Load only the first so many customers.
     #[arg(long)]
     most: Option<usize>,
+    #[command(flatten)]
+    starter: StarterOptions,
 }
 
 impl Options {
@@ -106,6 +118,9 @@ impl Options {
 
 /// Loads the company. A company that was loaded whole is left as it is, and gets a fresh link to its cancel page.
 pub async fn run(options: Options, clock: SharedClock) -> Result<()> {
+    if let Some(flow) = &options.starter.starter {
+        return Box::pin(starter::run(&options.starter, flow, &options.endpoints, &options.slug)).await;
+    }
     let mut endpoints = read_endpoints(&options.endpoints)?;
     let api = Api::new(&text(&endpoints, "/gateway")?)?;
     let place = if options.demo { None } else { Some(options.slug.as_str()) };
@@ -189,6 +204,8 @@ fn company(options: &Options) -> Value {
         "time_zone": options.time_zone,
         "locales": options.locales,
         "product_upload_enabled": true,
+        // The example page (examples/widget) is the demo company's own.
+        "widget_origins": if options.demo { vec!["http://127.0.0.1:7480"] } else { Vec::new() },
     })
 }
 

@@ -4,83 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{eventually, within};
 
 use crate::company::Company;
+use crate::customer::{Customer, active, at_the_provider, is_over};
 use crate::processes::Processes;
 
 const FLOWS: usize = 50;
 /// A billing-svc that was killed leaves its lock for the lock's 30 seconds; what waits for it is looked at every ten,
 /// and each look waits up to five for the lock.
 const SETTLED: Duration = Duration::from_secs(30 + 10 + 5 + 15);
-
-/// A customer at a screen. Knows no retries: what fails is seen and pressed again by whoever drives it.
-struct Customer<'a> {
-    company: &'a Company,
-    http: reqwest::Client,
-    gateway: String,
-    external_id: String,
-    stays: bool,
-    session: String,
-    token: String,
-}
-
-impl Customer<'_> {
-    async fn call(&self, method: Method, path: &str, token: &str, body: Value) -> Option<Value> {
-        let request = self.http.request(method, format!("{}{path}", self.gateway)).bearer_auth(token);
-        let request = if body.is_null() { request } else { request.json(&body) };
-        let answer = request.send().await.ok()?;
-        if answer.status().is_success() { answer.json().await.ok() } else { None }
-    }
-
-    /// A new link, and in; also back in, after something broke.
-    async fn enter(&mut self) -> Option<()> {
-        let key = self.company.noted["api_key_live"].as_str()?.to_owned();
-        let wanted = json!({ "customer": self.external_id });
-        let link = self.call(Method::POST, "/v1/flow/tokens", &key, wanted).await?;
-        let start = json!({ "token": link["token"] });
-        let started =
-            self.http.post(format!("{}/v1/flow/sessions", self.gateway)).json(&start).send().await.ok()?;
-        let screen: Value =
-            if started.status().is_success() { started.json().await.ok()? } else { return None };
-        self.session = format!("/v1/flow/sessions/{}", screen["session_id"].as_str()?);
-        self.token = screen["session_token"].as_str()?.to_owned();
-        Some(())
-    }
-
-    async fn look(&self) -> Option<Value> {
-        self.call(Method::GET, &self.session, &self.token, Value::Null).await
-    }
-
-    /// Does what this customer does at this screen.
-    async fn press(&self, screen: &Value) -> Option<Value> {
-        let path = match screen["offer"]["id"].as_str() {
-            _ if !self.stays => format!("{}/cancel", self.session),
-            Some(offer) => format!("{}/offers/{offer}/accept", self.session),
-            // No offer could be made: kept all the same.
-            None if asks_to_confirm(screen) => format!("{}/close", self.session),
-            None => format!("{}/answers", self.session),
-        };
-        let body = if path.ends_with("/answers") {
-            json!({ "answers": [{ "question": "reason", "choices": ["too_expensive"] }] })
-        } else {
-            json!({})
-        };
-        self.call(Method::POST, &path, &self.token, body).await
-    }
-}
-
-fn asks_to_confirm(screen: &Value) -> bool {
-    let cards =
-        screen["places"].as_array().into_iter().flatten().flat_map(|p| p["cards"].as_array()).flatten();
-    cards.into_iter().any(|card| card["kind"] == "confirm")
-}
-
-fn is_over(screen: &Value) -> bool {
-    matches!(screen["state"].as_str(), Some("saved" | "canceled" | "abandoned"))
-}
 
 /// Kills the service so long after the customer pressed, and starts it again afterwards; what the press was answered.
 async fn press_while_it_dies(
@@ -112,11 +46,7 @@ async fn press_while_it_dies(
 async fn fifty_customers_are_heard_though_a_service_dies_in_every_visit() {
     let mut system = Processes::start().await;
     let company = Company::demo(&system).await;
-    let all = company.machine.all("/v1/subscriptions?state=active").await.unwrap();
-    let active: Vec<String> = all
-        .iter()
-        .filter_map(|s| s["external_id"].as_str()?.strip_prefix("sub_").map(str::to_owned))
-        .collect();
+    let active = active(&company).await;
     let names = system.names();
     let mut ends: BTreeMap<String, String> = BTreeMap::new();
     for n in 0..FLOWS {
@@ -129,16 +59,9 @@ async fn fifty_customers_are_heard_though_a_service_dies_in_every_visit() {
         let moment = n / names.len() / 2 % 3;
         // And how far the press has got: from not yet sent to long answered.
         let after = Duration::from_millis(u64::try_from(n * 7 % 100).unwrap());
-        let mut customer = Customer {
-            company: &company,
-            http: reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap(),
-            gateway: system.gateway.clone(),
-            external_id: external_id.clone(),
-            // Of each service's deaths, one half hits who stays and one half who goes.
-            stays: (n + n / names.len()) % 2 == 0,
-            session: String::new(),
-            token: String::new(),
-        };
+        // Of each service's deaths, one half hits who stays and one half who goes.
+        let stays = (n + n / names.len()) % 2 == 0;
+        let mut customer = Customer::new(&company, &system.gateway, &external_id, stays);
         if moment == 0 {
             system.kill(victim).await;
             customer.enter().await;
@@ -192,17 +115,7 @@ async fn check(system: &Processes, company: &Company, ends: &BTreeMap<String, St
     assert_eq!(saved + canceled + kept, ends.len(), "{ends:?}");
     // Without an offer only where billing could not be asked for one.
     assert!(saved > 15 && canceled > 15 && kept < 5, "{ends:?}");
-    for (customer, state) in ends {
-        let path = format!("/v1/billing/simulated/subscriptions/sub_{customer}");
-        let at_provider = company.machine.get(&path).await.unwrap();
-        let discounts = at_provider["discounts"].as_array().unwrap().len();
-        let right = match state.as_str() {
-            "canceled" => ("non_renewing", 0),
-            "saved" => ("active", 1),
-            _ => ("active", 0),
-        };
-        assert_eq!((at_provider["state"].as_str().unwrap(), discounts), right, "{state}: {at_provider}");
-    }
+    at_the_provider(company, ends).await;
     let visits = company.admin.all("/v1/flow-sessions").await.unwrap();
     let decided = visits.iter().filter(|v| v["state"] == "saved" || v["state"] == "canceled").count();
     assert_eq!(decided, saved + canceled, "one visit each");

@@ -10,6 +10,8 @@ use testkit::eventually;
 use crate::world::Site;
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../demo");
+/// Where the starter library is.
+pub const STARTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../starter");
 
 pub struct Company {
     /// The API as anybody.
@@ -36,7 +38,7 @@ pub async fn load(site: &Site, arguments: &[&str]) -> Value {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, endpoints.to_string()).unwrap();
     let file = path.display().to_string();
-    let given = ["load", "--endpoints", &file, "--demo-folder", DEMO];
+    let given = ["load", "--endpoints", &file, "--demo-folder", DEMO, "--starter-folder", STARTER];
     let matches = Options::augment_args(Command::new("load")).get_matches_from(given.iter().chain(arguments));
     let options = Options::from_arg_matches(&matches).unwrap();
     stack::load::run(options, std::sync::Arc::new(testkit::clock())).await.unwrap();
@@ -52,15 +54,20 @@ impl Company {
 
     /// A company without content, with one customer.
     pub async fn bare(site: &Site) -> Self {
+        let row = "c-1,ada@example.com,Ada,en,GB,GBP,fibre,2900,month,2025-02-01T00:00:00Z,";
+        Self::with(site, "bare", &[row.to_owned()]).await
+    }
+
+    /// A company without content, with these customers: lines of the loader's file.
+    pub async fn with(site: &Site, slug: &str, rows: &[String]) -> Self {
         let file = site.file("customers.csv");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         let head =
             "external_id,email,name,locale,country,currency,plan,price_minor,interval,started_at,ended_at";
-        let row = "c-1,ada@example.com,Ada,en,GB,GBP,fibre,2900,month,2025-02-01T00:00:00Z,";
-        std::fs::write(&file, format!("{head}\n{row}\n")).unwrap();
+        std::fs::write(&file, format!("{head}\n{}\n", rows.join("\n"))).unwrap();
         let file = file.display().to_string();
-        let endpoints = load(site, &["--slug", "bare", "--customers", &file]).await;
-        Self::of(site, endpoints["companies"]["bare"].clone()).await
+        let endpoints = load(site, &["--slug", slug, "--customers", &file]).await;
+        Self::of(site, endpoints["companies"][slug].clone()).await
     }
 
     async fn of(site: &Site, noted: Value) -> Self {

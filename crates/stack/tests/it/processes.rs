@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
+use testkit::Line;
 use tokio::process::{Child, Command};
 
 use crate::world::{Site, until_ready};
@@ -14,6 +15,8 @@ pub struct Processes {
     level: &'static str,
     kept: bool,
     site: Site,
+    /// The lines by which content-svc reaches others, by their names.
+    pub lines: BTreeMap<&'static str, Line>,
 }
 
 impl Deref for Processes {
@@ -42,15 +45,16 @@ impl Processes {
             site.settings.insert("RETENTION_OTLP_ENDPOINT".to_owned(), crate::sink::address());
         }
         let parts = stack::parts::parts();
-        let mut addresses = BTreeMap::new();
+        let (mut addresses, mut lines) = (BTreeMap::new(), BTreeMap::new());
         for (part, port) in parts.iter().zip(testkit::ports(parts.len())) {
             let address = format!("http://127.0.0.1:{port}");
             site.settings.insert(part.address_variable.to_owned(), address.clone());
+            lines.insert(part.name, Line::to(&format!("127.0.0.1:{port}")).await);
             addresses.insert(part.name, address);
         }
         site.gateway = addresses["gateway"].clone();
         site.settings.insert("RETENTION_PUBLIC_URL".to_owned(), site.gateway.clone());
-        let mut processes = Self { alive: BTreeMap::new(), addresses, level, kept, site };
+        let mut processes = Self { alive: BTreeMap::new(), addresses, level, kept, site, lines };
         for name in processes.names() {
             processes.spawn(name);
         }
@@ -67,6 +71,11 @@ impl Processes {
     fn spawn(&mut self, name: &'static str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
         command.args(["serve", "--only", name]).envs(&self.site.settings).env("RETENTION_LOG", self.level);
+        if name == "content-svc" {
+            for part in stack::parts::parts().iter().filter(|p| p.name != name) {
+                command.env(part.address_variable, format!("http://{}", self.lines[part.name].at));
+            }
+        }
         if self.kept {
             let log = self.site.file(&format!("{name}.log"));
             std::fs::create_dir_all(log.parent().unwrap()).unwrap();

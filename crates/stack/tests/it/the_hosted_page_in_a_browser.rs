@@ -1,50 +1,39 @@
-//! The hosted page in a real browser: headless Chromium, driven by `tools/hosted-page.mjs`.
+//! The hosted page in a real browser, by keyboard on a phone, in three languages, one of them from the right.
 
-use std::path::Path;
-
+use serde_json::json;
 use stack::load::api::text;
-use tokio::process::Command;
 
+use crate::browser::{drive, missing, pictures};
 use crate::company::Company;
 use crate::world::World;
 
-const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools");
-
-/// What is missing to drive a browser on this machine.
-fn missing() -> Option<&'static str> {
-    let found = |name: &str| ["/usr/bin", "/usr/local/bin"].iter().any(|d| Path::new(d).join(name).exists());
-    let on_path = |name: &str| {
-        let asked = std::process::Command::new(name).arg("--version").output();
-        asked.is_ok_and(|o| o.status.success())
-    };
-    if !Path::new(TOOLS).join("node_modules/playwright-core").is_dir() {
-        return Some("playwright-core (npm --prefix tools ci)");
-    }
-    if !on_path("node") {
-        return Some("node");
-    }
-    if !found("chromium") {
-        return Some("/usr/bin/chromium");
-    }
-    None
-}
-
 #[tokio::test]
-async fn a_customer_is_saved_by_clicking() {
+async fn a_customer_is_saved_by_the_keyboard_in_three_languages() {
     if let Some(what) = missing() {
         println!("SKIPPED: no browser journey, as {what} is missing");
         return;
     }
     let world = World::start().await;
     let company = Company::demo(&world).await;
-    let mut browser = Command::new("node");
-    browser.arg("hosted-page.mjs").arg(text(&company.noted, "/hosted_url").unwrap());
-    browser.current_dir(TOOLS).kill_on_drop(true);
-    let done = tokio::time::timeout(std::time::Duration::from_secs(120), browser.output()).await;
-    let done = done.expect("the browser ended").unwrap();
-    let (said, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(done.status.success(), "{said}\n{errors}");
-    assert!(said.contains("Before you go") && said.contains("Glad you stay"), "{said}");
-    assert_eq!(company.at_provider().await["discounts"][0]["percent_off"], 20);
+    let folder = pictures().display().to_string();
+    let journeys = [
+        ("en", "", "ltr", "Before you go", "Glad you stay"),
+        ("de", "DE", "ltr", "Bevor Sie gehen", "Schön, dass Sie bleiben"),
+        ("ar", "FR", "rtl", "قبل أن تغادر", "يسعدنا بقاؤك"),
+    ];
+    for (at, (locale, region, direction, first, last)) in journeys.into_iter().enumerate() {
+        let customer = text(&company.noted, &format!("/customers/{at}")).unwrap();
+        let asked = json!({ "customer": customer, "locale": locale, "region": region });
+        let link = company.machine.post("/v1/flow/tokens", asked).await.unwrap();
+        let link = text(&link, "/hosted_url").unwrap();
+        let seen = drive("hosted-page.mjs", &[&link, &format!("hosted-{locale}"), &folder]).await;
+        assert_eq!((&seen["lang"], &seen["dir"]), (&json!(locale), &json!(direction)), "{seen}");
+        let titles = seen["titles"].as_array().unwrap();
+        let is = |title: &serde_json::Value, what: &str| title.as_str().unwrap().starts_with(what);
+        assert!(is(&titles[0], first) && is(titles.last().unwrap(), last), "{seen}");
+        assert_eq!(seen["consent"], !region.is_empty(), "the European Union asks for a consent: {seen}");
+        let path = format!("/v1/billing/simulated/subscriptions/sub_{customer}");
+        assert_eq!(company.machine.get(&path).await.unwrap()["discounts"][0]["percent_off"], 20);
+    }
     world.stack.stop().await.unwrap();
 }

@@ -13,7 +13,7 @@ use kit::clock::Clock;
 use serde_json::{Value, json};
 
 use super::api::{self, Asked, Problem};
-use super::spec::spec;
+use super::spec::{self, spec};
 use super::{Answered, Fault, Inner, KEY, Seen, Shared, VERSION};
 use crate::shell;
 
@@ -152,7 +152,7 @@ fn answer(
         Err(problem) => (problem.status, problem.body()),
     };
     let faults =
-        if status == 204 { Vec::new() } else { told(spec().answer(operation, status, &value), "answer") };
+        if status == 204 { Vec::new() } else { told(spec::answer(operation, status, &value), "answer") };
     inner.wrong.extend(faults);
     if keeps {
         inner.answered.insert(kept, Answered { at: now.as_second(), status, value: value.clone() });

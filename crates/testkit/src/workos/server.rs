@@ -11,7 +11,7 @@ use kit::clock::Clock;
 use serde_json::{Value, json};
 
 use super::api::{self, Asked};
-use super::spec::spec;
+use super::spec::{self, spec};
 use super::{API_KEY, CLIENT_ID, Code, Fault, Inner, Seen, Shared};
 
 pub async fn handle(
@@ -70,7 +70,7 @@ pub async fn handle(
     };
     let (status, answer) = api::answer(&mut inner, &asked);
     if !std::mem::take(&mut inner.made_up) {
-        let faults = told(spec().answer(operation, status, &answer), "answer");
+        let faults = told(spec::answer(operation, status, &answer), "answer");
         inner.wrong.extend(faults);
     }
     deliver(&shared, &mut inner);
@@ -123,7 +123,7 @@ fn url_with(url: &str, pairs: &[(&str, &str)]) -> String {
 pub fn deliver(shared: &Arc<Shared>, inner: &mut Inner) {
     let events = std::mem::take(&mut inner.world.outbox);
     for event in &events {
-        let faults = spec().event(event);
+        let faults = spec::event(event);
         inner.wrong.extend(faults.into_iter().map(|w| format!("event {}: {w}", event["event"])));
     }
     let Some(url) = inner.webhooks.clone().filter(|_| !events.is_empty()) else { return };

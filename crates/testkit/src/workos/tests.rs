@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::spec::spec;
+use super::spec::{self, spec};
 use super::{API_KEY, CLIENT_ID, FakeWorkOs};
 
 #[test]
@@ -19,10 +19,10 @@ fn the_description_is_taken_at_its_word() {
     assert!(spec().request(list, &query("limit", "100"), None).is_empty());
     assert_eq!(spec().request(list, &query("limit", "101"), None).len(), 1);
     assert_eq!(spec().request(list, &query("since", "now"), None).len(), 1);
-    assert!(!spec().answer(list, 200, &json!({ "object": "list", "data": [{}] })).is_empty());
+    assert!(!spec::answer(list, 200, &json!({ "object": "list", "data": [{}] })).is_empty());
     let external = spec().operation("GET", "/organizations/external_id/com_1");
     assert!(external.is_some() && spec().operation("PATCH", "/organizations").is_none());
-    assert!(!spec().event(&json!({ "id": "event_1", "event": "user.deleted", "data": {} })).is_empty());
+    assert!(!spec::event(&json!({ "id": "event_1", "event": "user.deleted", "data": {} })).is_empty());
 }
 
 #[tokio::test]

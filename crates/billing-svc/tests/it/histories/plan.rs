@@ -228,14 +228,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// So many in the ordinary run. `RETENTION_HISTORIES` says how many it shall be over the rules, and over the rooms
-    /// so many times more as well; `RETENTION_SEED` says from which seed.
+    /// So many in the ordinary run. `FUZZ_HISTORIES` says how many it shall be over the rules, and over the rooms
+    /// so many times more as well; `FUZZ_SEED` says from which seed.
     pub fn of(histories: u32) -> Self {
         let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-        let times = number("RETENTION_HISTORIES").map(|n| n.div_ceil(u64::from(ORDINARY)));
+        let times = number("FUZZ_HISTORIES").map(|n| n.div_ceil(u64::from(ORDINARY)));
         let histories =
             times.map_or(histories, |n| histories.saturating_mul(u32::try_from(n).unwrap_or(u32::MAX)));
-        Self { histories, seed: number("RETENTION_SEED").unwrap_or(42) }
+        Self { histories, seed: number("FUZZ_SEED").unwrap_or(42) }
     }
 
     pub fn runner(&self, lane: u8) -> TestRunner {
