@@ -90,10 +90,13 @@ async fn a_body_that_cannot_be_read_is_refused_everywhere() {
             errors.iter().any(|e| e["field"] == "no_such_field" && e["code"] == "unknown_field"),
             "{body}"
         );
-        let form =
-            allowed(&world, &op).header("content-type", "application/x-www-form-urlencoded").body("a=b");
-        let (code, _) = refused(&world, &op, "a form", form, 415).await;
-        assert_eq!(code, "unsupported_media_type");
+        // At one place forms are read: a page of ours sends them.
+        if op.rpc.name() != "VerifyHostedCustomer" {
+            let form =
+                allowed(&world, &op).header("content-type", "application/x-www-form-urlencoded").body("a=b");
+            let (code, _) = refused(&world, &op, "a form", form, 415).await;
+            assert_eq!(code, "unsupported_media_type");
+        }
         let large = format!("{{\"name\":\"{}\"}}", "x".repeat(op.max_body() + 1));
         let (code, _) = refused(&world, &op, "too large a body", json(&large), 413).await;
         assert_eq!(code, "too_large");
