@@ -63,7 +63,7 @@ impl FlowSessionService for Rpc {
     ) -> Reply<pb::FlowScreen> {
         let pb::StartFlowSessionRequest { token, locale } = request.into_inner();
         let started = async {
-            let read = self.room.start(&token, &locale).await?;
+            let read = Box::pin(self.room.start(&token, &locale)).await?;
             let token = self.room.session_token(&read.scope, &read.id)?;
             self.screen(read, token).await
         };

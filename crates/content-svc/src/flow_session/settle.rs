@@ -124,7 +124,7 @@ impl FlowSessions {
         for read in self.store.untouched("settling", now - LEFT_OVER).await? {
             let id = read.id.clone();
             // Another replica may be faster: then there is nothing left to do.
-            if let Err(e) = self.settle(read).await {
+            if let Err(e) = Box::pin(self.settle(read)).await {
                 tracing::info!(flow_session.id = %id, error = %e, "flow session {id} is not settled yet: {e}");
             }
         }

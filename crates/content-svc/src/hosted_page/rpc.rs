@@ -74,7 +74,7 @@ impl Rpc {
         // The address may hold the company's id or one of its names; the token says which it is.
         match claims.purpose {
             Use::Start { .. } => {
-                let read = self.flows.start(token, "").await?;
+                let read = Box::pin(self.flows.start(token, "")).await?;
                 let token = self.flows.session_token(&scope, &read.id)?;
                 Ok(see_other(company, &token))
             }

@@ -143,7 +143,7 @@ impl World {
     }
 
     /// Until it has ended; how many rounds that took.
-    fn to_the_end(&mut self, seen: &Seen, luck: &mut dyn FnMut(u8) -> bool) -> usize {
+    fn run_out(&mut self, seen: &Seen, luck: &mut dyn FnMut(u8) -> bool) -> usize {
         for round in 0..20_000 {
             if self.run.state.is_final() {
                 return round;
@@ -184,7 +184,7 @@ proptest! {
         }
         let nodes = flow.nodes.len();
         let mut world = World::new(flow);
-        world.to_the_end(&seen(per, out), &mut luck(&bytes));
+        world.run_out(&seen(per, out), &mut luck(&bytes));
         prop_assert!(world.run.open.is_none() && world.run.ended_at.is_some());
         prop_assert!(world.run.visits.len() <= MOST_VISITS + nodes);
         // Beside waits only tries that failed take time, and there are few of them in a row.
@@ -198,7 +198,7 @@ proptest! {
             return Ok(());
         }
         let mut world = World::new(flow);
-        world.to_the_end(&seen(false, false), &mut luck(&bytes));
+        world.run_out(&seen(false, false), &mut luck(&bytes));
         let once: BTreeSet<&String> = world.mails.iter().collect();
         prop_assert_eq!(once.len(), world.mails.len(), "a mail was asked for twice");
         let effects: Vec<&Effect> = world.run.visits.iter().filter_map(|v| v.effect.as_ref()).collect();
@@ -254,7 +254,7 @@ fn a_wait_ends_by_time_or_by_its_event_and_leads_where_each_says() {
     let nodes = vec![node("day", NodeKind::Wait(wait)), action("tag", "kept"), end("kept", EndOutcome::Kept)];
     let ways = [false, true].map(|event| {
         let mut world = World::new(background(nodes.clone()));
-        world.to_the_end(&seen(false, false), &mut |chance| event && chance == 120);
+        world.run_out(&seen(false, false), &mut |chance| event && chance == 120);
         let nodes: Vec<_> = world.run.visits.iter().map(|v| format!("{} {}", v.node, v.exit)).collect();
         (nodes.join(", "), world.run.state)
     });
@@ -267,7 +267,7 @@ fn a_wait_that_nothing_ends_is_timed_out_with_the_run() {
     let wait = Wait { event: "payment.failed".into(), next: "kept".into(), ..Wait::default() };
     let flow = background(vec![node("ever", NodeKind::Wait(wait)), end("kept", EndOutcome::Kept)]);
     let mut world = World::new(flow);
-    world.to_the_end(&seen(false, false), &mut |_| false);
+    world.run_out(&seen(false, false), &mut |_| false);
     assert_eq!((world.run.state, world.run.reason.as_str()), (RunState::TimedOut, "max_days"));
     assert_eq!(world.run.ended_at, Some(world.run.ends_by));
 }

@@ -319,7 +319,7 @@ async fn what_is_promoted_takes_its_pictures_along() {
     w.rooms.templates.publish(&test, &page.id, page.version, String::new()).await.unwrap();
     let how = content_svc::template::Promotion { publish: true, ..Default::default() };
     for _ in 0..2 {
-        w.rooms.templates.promote(&w.admin, &[page.id.clone()], &how).await.unwrap();
+        w.rooms.templates.promote(&w.admin, std::slice::from_ref(&page.id), &how).await.unwrap();
     }
     let live = w.rooms.media.list(&w.admin, None, &PageRequest::new(9, "")).await.unwrap().items;
     assert_eq!(live.len(), 1, "once, however often it is promoted");

@@ -46,7 +46,7 @@ fn asked(world: &World) -> OpenMediaRequest {
     OpenMediaRequest::decode(bytes.clone()).unwrap()
 }
 
-fn text<'r>(answer: &'r reqwest::Response, name: header::HeaderName) -> &'r str {
+fn text(answer: &reqwest::Response, name: header::HeaderName) -> &str {
     answer.headers()[name].to_str().unwrap()
 }
 
