@@ -3,7 +3,6 @@
 use std::time::SystemTime;
 
 use jiff::SignedDuration;
-use kit::ExposeSecret;
 use serde_json::{Value, json};
 use stack::load::api::text;
 use testkit::stripe::FakeStripe;
@@ -49,14 +48,7 @@ async fn invariant_10_mails_stop_for_who_pays_and_who_leaves_and_go_on_for_who_o
     let [pays, leaves, _] = &subscriptions;
     let world = World::start_with([("RETENTION_STRIPE_URL", stripe.url().to_owned())]).await;
     let company = Company::bare(&world).await;
-    let admin = company.admin.with_header("retention-mode", "test".into());
-    let keys = json!({ "secret": stripe.key().expose_secret(), "webhook_secret": stripe.webhook_secret().expose_secret() });
-    admin.put("/v1/billing/stripe", keys).await.unwrap();
-    admin.post("/v1/billing/stripe/sync", json!({})).await.unwrap();
-    company.until(&admin, "/v1/billing/stripe", "the sync", |c| c["sync"]["state"] == "done").await;
-    let gateway = world.stack.address("gateway").unwrap();
-    let key = text(&company.noted, "/company_key").unwrap();
-    stripe.send_webhooks_to(&format!("{gateway}/v1/inbound/stripe/{key}"));
+    let admin = company.connect_stripe(&world, &stripe).await;
 
     let made = admin.post("/v1/recovery/campaigns", campaign()).await.unwrap();
     let path = format!("/v1/recovery/campaigns/{}", text(&made, "/id").unwrap());

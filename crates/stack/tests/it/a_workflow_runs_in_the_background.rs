@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use bson::{Document, doc};
 use jiff::SignedDuration;
-use kit::ExposeSecret;
 use serde_json::{Value, json};
 use stack::load::api::{Api, text};
 use stack::load::people;
@@ -67,14 +66,7 @@ async fn a_run_waits_and_writes_and_stops_when_the_customer_pays() {
     let subscription = stripe.add_subscription(&stripe.add_customer("paying@example.com", "Paying"), &price);
     let world = World::start_with([("RETENTION_STRIPE_URL", stripe.url().to_owned())]).await;
     let company = Company::bare(&world).await;
-    let admin = company.admin.with_header("retention-mode", "test".into());
-    let keys = json!({ "secret": stripe.key().expose_secret(), "webhook_secret": stripe.webhook_secret().expose_secret() });
-    admin.put("/v1/billing/stripe", keys).await.unwrap();
-    admin.post("/v1/billing/stripe/sync", json!({})).await.unwrap();
-    company.until(&admin, "/v1/billing/stripe", "the sync", |c| c["sync"]["state"] == "done").await;
-    let gateway = world.stack.address("gateway").unwrap();
-    let key = text(&company.noted, "/company_key").unwrap();
-    stripe.send_webhooks_to(&format!("{gateway}/v1/inbound/stripe/{key}"));
+    let admin = company.connect_stripe(&world, &stripe).await;
 
     let nodes = json!([
         { "id": "day", "wait": { "hours": 24, "next": "ask" } },

@@ -1,11 +1,13 @@
 //! A loaded company: the loader has done its work, and everybody has what they call with.
 
 use clap::{Args, Command, FromArgMatches};
+use kit::ExposeSecret;
 use serde_json::{Value, json};
 use stack::load::api::{Api, text};
 use stack::load::mailbox::Mailbox;
 use stack::load::{Options, people};
 use testkit::eventually;
+use testkit::stripe::FakeStripe;
 
 use crate::world::Site;
 
@@ -103,6 +105,21 @@ impl Company {
     pub async fn at_provider(&self) -> Value {
         let path = format!("/v1/billing/simulated/subscriptions/sub_{}", self.customer());
         self.machine.get(&path).await.unwrap()
+    }
+
+    /// Connects a Stripe, reads it in, and lets it send its webhooks; the admin in test mode, where Stripe's test keys
+    /// belong.
+    pub async fn connect_stripe(&self, site: &Site, stripe: &FakeStripe) -> Api {
+        let admin = self.admin.with_header("retention-mode", "test".into());
+        let (secret, webhook) = (stripe.key(), stripe.webhook_secret());
+        let keys = json!({ "secret": secret.expose_secret(), "webhook_secret": webhook.expose_secret() });
+        let connected = admin.put("/v1/billing/stripe", keys).await.unwrap();
+        assert_eq!(connected["status"], "connected", "{connected}");
+        admin.post("/v1/billing/stripe/sync", json!({})).await.unwrap();
+        self.until(&admin, "/v1/billing/stripe", "the sync", |c| c["sync"]["state"] == "done").await;
+        let key = text(&self.noted, "/company_key").unwrap();
+        stripe.send_webhooks_to(&format!("{}/v1/inbound/stripe/{key}", site.gateway));
+        admin
     }
 
     /// Asks until the answer is as it should be.

@@ -6,7 +6,6 @@ use testkit::stripe::FakeStripe;
 
 use crate::company::Company;
 use crate::world::World;
-use kit::ExposeSecret;
 
 #[tokio::test]
 async fn a_signed_webhook_changes_the_mirror_and_a_forged_one_does_not() {
@@ -16,14 +15,7 @@ async fn a_signed_webhook_changes_the_mirror_and_a_forged_one_does_not() {
     let subscription = stripe.add_subscription(&stripe.add_customer("eve@example.com", "Eve"), &price);
     let world = World::start_with([("RETENTION_STRIPE_URL", stripe.url().to_owned())]).await;
     let company = Company::bare(&world).await;
-    // Stripe's test keys belong to the company's test mode.
-    let admin = company.admin.with_header("retention-mode", "test".into());
-
-    let keys = json!({ "secret": stripe.key().expose_secret(), "webhook_secret": stripe.webhook_secret().expose_secret() });
-    let connected = admin.put("/v1/billing/stripe", keys).await.unwrap();
-    assert_eq!(connected["status"], "connected", "{connected}");
-    admin.post("/v1/billing/stripe/sync", json!({})).await.unwrap();
-    company.until(&admin, "/v1/billing/stripe", "the sync", |c| c["sync"]["state"] == "done").await;
+    let admin = company.connect_stripe(&world, &stripe).await;
     let listed = admin.get("/v1/subscriptions").await.unwrap();
     assert_eq!(
         (&listed["items"][0]["external_id"], &listed["items"][0]["state"]),
@@ -34,7 +26,6 @@ async fn a_signed_webhook_changes_the_mirror_and_a_forged_one_does_not() {
 
     let gateway = world.stack.address("gateway").unwrap();
     let door = format!("{gateway}/v1/inbound/stripe/{}", text(&company.noted, "/company_key").unwrap());
-    stripe.send_webhooks_to(&door);
     stripe.act("POST", &["subscriptions", &subscription], json!({ "cancel_at_period_end": "true" }));
     company.until(&admin, &mirrored, "the mirror following", |s| s["state"] == "non_renewing").await;
     let events = admin.get("/v1/inbound/events").await.unwrap();

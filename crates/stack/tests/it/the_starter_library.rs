@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use kit::ExposeSecret;
 use serde_json::{Value, json};
 use stack::load::api::{Api, text};
 use testkit::stripe::FakeStripe;
@@ -368,14 +367,7 @@ async fn who_does_not_pay_hears_of_it_at_once_and_after_three_days() {
     let company = Company::with(&world, "starter", &customers()).await;
     load(&world, &["payment-failed", "--publish", "--mode", "test"]).await;
 
-    let admin = company.admin.with_header("retention-mode", "test".into());
-    let keys = json!({ "secret": stripe.key().expose_secret(), "webhook_secret": stripe.webhook_secret().expose_secret() });
-    admin.put("/v1/billing/stripe", keys).await.unwrap();
-    admin.post("/v1/billing/stripe/sync", json!({})).await.unwrap();
-    company.until(&admin, "/v1/billing/stripe", "the sync", |c| c["sync"]["state"] == "done").await;
-    let gateway = world.stack.address("gateway").unwrap();
-    let key = text(&company.noted, "/company_key").unwrap();
-    stripe.send_webhooks_to(&format!("{gateway}/v1/inbound/stripe/{key}"));
+    company.connect_stripe(&world, &stripe).await;
 
     let begun = SystemTime::now();
     stripe.settle_payment(&owing, false);
