@@ -34,9 +34,9 @@ button.main,a.main{background:var(--accent);border-color:var(--accent);color:var
 hr{border:0;border-top:1px solid var(--border);margin:1rem 0}
 .status{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 .empty .status{position:static;width:auto;height:auto;clip-path:none;padding:2rem 1.25rem 3rem;text-align:center;margin:0}
-.busy form,.busy .foot{opacity:.55}
+.busy form{opacity:.55}
 @media (max-width:30rem){dialog{width:100vw;max-height:calc(100dvh - 1.5rem);margin-block:auto 0;border-end-start-radius:0;border-end-end-radius:0;border-inline:0;border-block-end:0}}
-@media (prefers-reduced-motion:no-preference){dialog[open]{animation:rise .2s ease-out}form,.foot{transition:opacity .15s .2s}}
+@media (prefers-reduced-motion:no-preference){dialog[open]{animation:rise .2s ease-out}form{transition:opacity .15s}.busy form{transition-delay:.2s}}
 @keyframes rise{from{opacity:0;transform:translateY(1rem)}}
 @media (forced-colors:active){button,a.button,label.choice{border:1px solid}}
 `;
