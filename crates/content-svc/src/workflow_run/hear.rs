@@ -12,7 +12,7 @@ use proto::events as pb;
 use proto::events::event::Data;
 
 use super::model::{Began, WorkflowRun};
-use super::occasion::Occasions;
+use super::occasion::{Occasions, ends_of};
 use super::ops::{Start, WorkflowRuns};
 use super::stride::{is_gone, is_so};
 use crate::error::Error;
@@ -125,7 +125,11 @@ impl Listener {
         let trial = time(&s.trial_end).filter(|_| s.state == "trialing");
         let pause = time(&s.resumes_at).filter(|_| s.state == "paused");
         for (trigger, when) in [(Trigger::TrialEnding, trial), (Trigger::PauseEnding, pause)] {
-            self.occasions.note(scope, trigger, &s.customer_id, &s.subscription_id, when).await?;
+            // Most changes are about neither; where the one that was is missed, billing is asked when the time comes.
+            let (state, _) = ends_of(trigger);
+            if s.state == state || s.previous_state == state {
+                self.occasions.note(scope, trigger, &s.customer_id, &s.subscription_id, when).await?;
+            }
         }
         let gone = |run: &WorkflowRun| {
             let Began::By(trigger) = run.began else { return None };

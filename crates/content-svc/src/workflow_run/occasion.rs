@@ -52,7 +52,7 @@ fn id(trigger: Trigger, subscription: &str) -> String {
 }
 
 /// Which state of a subscription has such an end, and which attribute says when it is.
-fn of(trigger: Trigger) -> (&'static str, &'static str) {
+pub fn ends_of(trigger: Trigger) -> (&'static str, &'static str) {
     match trigger {
         Trigger::PauseEnding => ("paused", "resumes_at"),
         _ => ("trialing", "trial_end"),
@@ -140,7 +140,7 @@ impl WorkflowRuns {
             Err(e) if e.code().0 == Code::NotFound => return Ok(gone().await?),
             Err(e) => return Err(e.into()),
         };
-        let (state, says_when) = of(*trigger);
+        let (state, says_when) = ends_of(*trigger);
         if visitor.subject.state != state {
             return Ok(gone().await?);
         }
