@@ -7,7 +7,7 @@ use kit::{Caller, Mode, Page, PageRequest, Scope, SharedClock, Timestamp};
 use store::Stored;
 use tokio::sync::Notify;
 
-use super::model::{Event, Raw};
+use super::model::{Event, Raw, State};
 use super::store::{EventStore, Filter};
 use crate::connections::Connections;
 use crate::error::{Error, Result};
@@ -84,14 +84,16 @@ impl Inbound {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.chars().take(500).collect()))
             .collect();
         let mut first = None;
-        let mut duplicate = true;
+        let (mut duplicate, mut work) = (true, false);
         for fact in facts {
             let event = Event::received(kind, fact, headers.clone(), Raw::of(&call.body), now);
+            let to_do = event.state == State::Received;
             let (id, known) = self.keep(&scope, kind, event).await?;
             duplicate &= known;
+            work |= to_do && !known;
             first.get_or_insert(id);
         }
-        if !duplicate {
+        if work {
             self.wake.notify_one();
         }
         Ok((first.unwrap_or_default(), duplicate))

@@ -1,6 +1,6 @@
 //! The queries of received events.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bson::{Document, doc};
@@ -20,13 +20,22 @@ impl Record for Event {
     const NOUN: &'static str = "event";
 
     fn indexes() -> Vec<Index> {
+        let open = doc! { "body.state": State::open() };
         vec![
             Index::on(&["body.provider", "body.external_id"]).unique(),
             Index::on(&["body.state", "_id"]),
-            Index::on(&["body.provider", "body.state", "body.occurred_at"]),
-            Index::global(&["body.state", "body.due_at"]),
+            // Most events are done: those that are not are few, and only they are looked for by time.
+            Index::on(&["body.provider", "body.occurred_at"]).partial(open.clone()),
+            Index::global(&["body.due_at"]).partial(open),
             Index::global(&["created_at"]).ttl(KEPT),
         ]
+    }
+}
+
+impl State {
+    /// As a query: what is still to be worked on.
+    fn open() -> Document {
+        doc! { "$in": [Self::Received.as_str(), Self::Failed.as_str()] }
     }
 }
 
@@ -143,8 +152,7 @@ impl EventStore {
         scope: &Scope,
         provider: ProviderKind,
     ) -> Result<Option<Timestamp>, store::Error> {
-        let open = doc! { "$in": [State::Received.as_str(), State::Failed.as_str()] };
-        let query = doc! { "body.provider": provider.as_str(), "body.state": open };
+        let query = doc! { "body.provider": provider.as_str(), "body.state": State::open() };
         let page = PageRequest::new(1, "");
         Ok(self
             .repo
@@ -209,10 +217,33 @@ impl EventStore {
         self.repo.replace(read, event, events).await
     }
 
+    /// What became of events that were worked on, together. One that was changed meanwhile stays as it is.
+    pub async fn settle(
+        &self,
+        events: impl IntoIterator<Item = &Stored<Event>>,
+        state: State,
+        now: Timestamp,
+    ) -> Result<(), store::Error> {
+        let mut alike: BTreeMap<(&Scope, i64), Vec<&str>> = BTreeMap::new();
+        for event in events {
+            alike.entry((&event.scope, event.version)).or_default().push(&event.id);
+        }
+        for ((scope, version), ids) in alike {
+            let set = doc! {
+                "body.state": state.as_str(),
+                "body.error": "",
+                "body.processed_at": store::time::to_bson(now),
+            };
+            let update = doc! { "$set": set, "$inc": { "body.attempts": 1 } };
+            self.repo.update_many(scope, doc! { "_id": { "$in": ids }, "version": version }, update).await?;
+        }
+        Ok(())
+    }
+
     /// Those to be worked on now, over all companies.
     pub async fn due(&self, now: Timestamp, most: u32) -> Result<Vec<Stored<Event>>, store::Error> {
         let query = doc! {
-            "body.state": { "$in": [State::Received.as_str(), State::Failed.as_str()] },
+            "body.state": State::open(),
             "body.due_at": { "$lte": store::time::to_bson(now) },
         };
         self.repo.across().list(query, most).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use kit::{Scope, SharedClock};
+use kit::{Outgoing, Scope, SharedClock};
 use store::{Leases, Stored};
 
 use tokio::sync::Notify;
@@ -178,13 +178,7 @@ impl Worker {
     }
 
     async fn ignore(&self, events: &[Stored<Event>]) -> Result<usize> {
-        for event in events {
-            let next = event.body.done(State::Ignored, self.clock.now());
-            match self.store.replace(event, next, Vec::new()).await {
-                Ok(_) | Err(store::Error::Stale(_)) => {}
-                Err(other) => return Err(other.into()),
-            }
-        }
+        self.store.settle(events, State::Ignored, self.clock.now()).await?;
         Ok(events.len())
     }
 
@@ -271,42 +265,53 @@ impl Worker {
         erased: bool,
     ) -> Result<usize> {
         let now = self.clock.now();
-        for event in events {
-            let next = match outcome {
-                Ok(state) => event.body.done(*state, now),
-                Err(e) => {
-                    let passing = match e {
-                        Error::Provider(p) => p.is_passing() || matches!(p, ProviderError::Revoked),
-                        Error::Store(_) | Error::Busy | Error::NotConnected => true,
-                        _ => false,
-                    };
-                    tracing::warn!(
-                        inbound.id = %event.id,
-                        error = %e,
-                        "event {} cannot be worked on: {e}",
-                        event.id
-                    );
-                    event.body.failed(&format!("{}: {e}", e.slug()), passing, now)
-                }
-            };
-            let next = if erased { next.emptied() } else { next };
+        let state = match outcome {
+            Ok(state) => *state,
+            Err(e) => return self.put_off(events, e, erased).await,
+        };
+        let alone = |e: &&Stored<Event>| erased || e.body.tells_of_money();
+        let (alone, alike): (Vec<_>, Vec<_>) = events.iter().partition(alone);
+        self.store.settle(alike, state, now).await?;
+        for event in alone {
             let stamp =
                 Stamp { scope: &event.scope, subject: &event.id, sequence: event.version + 1, at: now };
-            let told = event.body.tells_of_money() && outcome.is_ok();
-            let told = told.then(|| stamp.money_went_back(&event.body, whose));
-            match self.store.replace(event, next, told.into_iter().collect()).await {
-                Ok(_) | Err(store::Error::Stale(_)) => {}
-                Err(other) => return Err(other.into()),
-            }
+            let told = event.body.tells_of_money().then(|| stamp.money_went_back(&event.body, whose));
+            self.write(event, event.body.done(state, now), erased, told).await?;
         }
-        if outcome.is_ok() {
-            let lag = events
-                .iter()
-                .map(|e| now.duration_since(e.body.occurred_at).as_secs_f64())
-                .fold(0.0, f64::max);
-            metrics::histogram!("inbound_lag_seconds").record(lag.max(0.0));
+        let lag = |e: &Stored<Event>| now.duration_since(e.body.occurred_at).as_secs_f64();
+        metrics::histogram!("inbound_lag_seconds").record(events.iter().map(lag).fold(0.0, f64::max));
+        Ok(events.len())
+    }
+
+    /// Has events that could not be worked on wait, or gives them up.
+    async fn put_off(&self, events: &[Stored<Event>], why: &Error, erased: bool) -> Result<usize> {
+        let passing = match why {
+            Error::Provider(p) => p.is_passing() || matches!(p, ProviderError::Revoked),
+            Error::Store(_) | Error::Busy | Error::NotConnected => true,
+            _ => false,
+        };
+        let text = format!("{}: {why}", why.slug());
+        for event in events {
+            let id = &event.id;
+            tracing::warn!(inbound.id = %id, error = %why, "event {id} cannot be worked on: {why}");
+            let next = event.body.failed(&text, passing, self.clock.now());
+            self.write(event, next, erased, None).await?;
         }
         Ok(events.len())
+    }
+
+    async fn write(
+        &self,
+        event: &Stored<Event>,
+        next: Event,
+        erased: bool,
+        told: Option<Outgoing>,
+    ) -> Result<()> {
+        let next = if erased { next.emptied() } else { next };
+        match self.store.replace(event, next, told.into_iter().collect()).await {
+            Ok(_) | Err(store::Error::Stale(_)) => Ok(()),
+            Err(other) => Err(other.into()),
+        }
     }
 }
 
